@@ -1,0 +1,153 @@
+"""The client for asyncio."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from lossd_client import _calls
+from lossd_client._arrays import ArrayLike
+from lossd_client._retry import Retry
+from lossd_client.errors import LossdError
+from lossd_client.result import Result
+
+
+class AsyncClient:
+    """A connection pool to one service. Close it, or use it in an `async with` block.
+
+    - `base_url`: of the service; `LOSSD_URL` or http://127.0.0.1:8000 if not given.
+    - `timeout_s`: to connect, and for each pause while sending and receiving.
+    - `retry`: when to repeat; `Retry(times=0)` never does.
+    """
+
+    def __init__(
+        self,
+        base_url: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        retry: Retry | None = None,
+        headers: Mapping[str, str] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.base_url = _calls.base_url_or_default(base_url)
+        self._retry = Retry() if retry is None else retry
+        self._sleep = sleep
+        self._http = httpx.AsyncClient(
+            base_url=self.base_url,
+            timeout=timeout_s,
+            headers=dict(headers or {}),
+            transport=transport,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def compute(
+        self,
+        loss: str,
+        /,
+        *,
+        params: Mapping[str, Any] | None = None,
+        reduction: str | None = None,
+        outputs: Sequence[str] | None = None,
+        wrt: Sequence[str] | None = None,
+        row_weights: ArrayLike | None = None,
+        cotangent: ArrayLike | None = None,
+        gradient_dtype: str | None = None,
+        nonfinite: str | None = None,
+        class_axis: int | None = None,
+        inputs: Mapping[str, ArrayLike] | None = None,
+        **named_inputs: ArrayLike,
+    ) -> Result:
+        """Compute one loss and its gradients.
+
+            >>> (await client.compute("focal", logits=x, labels=y, params={"gamma": 1.0})).value
+
+        Inputs are keywords, or a mapping `inputs`; a group of tensors is a dict of arrays.
+        `outputs` of "value", "rows", "gradients" says what to answer (value and gradients).
+
+        Raises `BadRequest` and its kinds if the call cannot succeed as sent, other kinds of
+        `LossdError` if it may elsewhere or later, `TypeError` for an input that holds no numbers.
+        """
+        fields = {
+            "params": None if params is None else dict(params),
+            "reduction": reduction,
+            "outputs": None if outputs is None else list(outputs),
+            "wrt": None if wrt is None else list(wrt),
+            "gradient_dtype": gradient_dtype,
+            "nonfinite": nonfinite,
+            "class_axis": class_axis,
+        }
+        tensors = {"row_weights": row_weights, "cotangent": cotangent}
+        given = {**(inputs or {}), **named_inputs}
+        request = _calls.compute_request(loss, given, tensors, fields)
+        return _calls.read_result(await self._send(request))
+
+    async def losses(
+        self, *, family: str | None = None, search: str | None = None, kind: str | None = None
+    ) -> list[dict[str, Any]]:
+        """The catalog, narrowed by family, by words, by the name of an input."""
+        answer = (await self._send(_calls.list_request(family, search, kind))).json()
+        found: list[dict[str, Any]] = answer["losses"]
+        return found
+
+    async def describe(self, loss: str) -> dict[str, Any]:
+        """Everything that the service knows of a loss. Raises `UnknownLoss`."""
+        described: dict[str, Any] = (
+            await self._send(_calls.Request("GET", f"/v1/losses/{loss}"))
+        ).json()
+        return described
+
+    async def version(self) -> dict[str, str]:
+        """Versions of the service, and the device that it computes on."""
+        answered: dict[str, str] = (await self._send(_calls.Request("GET", "/version"))).json()
+        return answered
+
+    async def is_ready(self) -> bool:
+        """Whether the service takes calls now."""
+        try:
+            return (await self._try(_calls.Request("GET", "/readyz"))).is_success
+        except LossdError:
+            return False
+
+    async def _send(self, request: _calls.Request) -> httpx.Response:
+        tried = 0
+        while True:
+            tried += 1
+            try:
+                return await self._try(request)
+            except LossdError as err:
+                pause_s = self._retry.wait_s(err, tried)
+                if pause_s is None:
+                    raise
+            await self._sleep(pause_s)
+
+    async def _try(self, request: _calls.Request) -> httpx.Response:
+        try:
+            response = await self._http.request(
+                request.method,
+                request.path,
+                content=request.content,
+                headers=dict(request.headers),
+                params=dict(request.query),
+            )
+        except httpx.TransportError as err:
+            raise _calls.transport_error(err, self.base_url) from err
+        if response.is_success:
+            return response
+        raise _calls.error_of(response)

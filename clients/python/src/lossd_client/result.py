@@ -1,0 +1,74 @@
+"""What a call answers."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something to know about an answer. `code` is stable."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """One loss. Results of one loss over parts of a data set merge: add `sum` and `denominator`.
+
+    - `value`: sum / denominator for a mean; None where nothing counts, or for reduction none.
+    - `count`: number of values, ignored ones included.
+    - `rows`: every value, if it was asked for.
+    - `gradients`: of `value`, one per differentiable input, in its shape; a group is a dict.
+    - `params`: every parameter as used.
+    - `seconds`: how long each phase took on the service.
+    """
+
+    loss: str
+    version: int
+    value: float | None
+    sum: float
+    denominator: float
+    count: int
+    rows: Array | None
+    gradients: dict[str, Any]
+    params: dict[str, Any]
+    warnings: tuple[Warned, ...] = ()
+    request_id: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def result_of(
+    tensors: dict[str, Array], fields: dict[str, Any], request_id: str, seconds: dict[str, float]
+) -> Result:
+    """Build a result from an answer's tensors and fields."""
+    gradients: dict[str, Any] = {}
+    for name, array in tensors.items():
+        head, _, rest = name.partition(".")
+        if head != "gradients":
+            continue
+        group, slash, member = rest.partition("/")
+        if slash:
+            gradients.setdefault(group, {})[member] = array
+        else:
+            gradients[group] = array
+    value = tensors.get("value")
+    return Result(
+        loss=fields["loss"],
+        version=fields["version"],
+        value=None if value is None else float(value),
+        sum=float(tensors["sum"]),
+        denominator=float(tensors["denominator"]),
+        count=int(np.asarray(tensors["count"])),
+        rows=tensors.get("rows"),
+        gradients=gradients,
+        params=fields["params"],
+        warnings=tuple(Warned(each["code"], each["detail"]) for each in fields["warnings"]),
+        request_id=request_id,
+        seconds=seconds,
+    )

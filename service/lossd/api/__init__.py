@@ -1,0 +1,1 @@
+"""Routers only, a file per first path part. Nothing here knows what a loss computes."""

@@ -1,0 +1,81 @@
+"""The OpenAPI document: every loss is its own operation, while one dispatch serves all.
+
+200 live routes would be matched one after another; the document is built once, from the catalog.
+"""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from lossd import __version__
+from lossd.losses import CATALOG, LossSpec
+from lossd.schema.body import Answer, Problem, body_model
+from lossd.schema.describe import example_request
+from lossd.wire import CODECS
+
+_REF = "#/components/schemas/{model}"
+_STATUSES = {
+    "400": "The body is not what its Content-Type says.",
+    "413": "The body or its number of elements is over the limit.",
+    "415": "No such format is read here.",
+    "422": "Readable, but the loss cannot take it.",
+    "503": "Full, or out of memory; see Retry-After.",
+    "504": "The call could not start in time.",
+}
+
+
+def build_openapi(app: FastAPI) -> dict[str, Any]:
+    """The document of the app's routes, with an operation per loss."""
+    document = get_openapi(
+        title="lossd",
+        version=__version__,
+        summary="Losses, every row's loss and their gradients.",
+        routes=app.routes,
+    )
+    bodies = {name: body_model(spec) for name, spec in sorted(CATALOG.items())}
+    models = [(model, "validation") for model in (*bodies.values(), Answer, Problem)]
+    refs, definitions = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type] # list is invariant; the literals are right
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas |= definitions["$defs"]
+    for name, model in bodies.items():
+        ref = refs[(model, "validation")]
+        document["paths"][f"/v1/losses/{name}"] = {"post": _operation(CATALOG[name], ref)}
+    for path in document["paths"].values():
+        for operation in path.values():
+            operation["responses"] = {
+                code: answer for code, answer in operation["responses"].items() if code != "422"
+            } | {"default": _problem("An error, in the one shape.")}
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    return document
+
+
+def _operation(spec: LossSpec, ref: dict[str, Any]) -> dict[str, Any]:
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    others = {name: binary for name in CODECS if name != "application/json"}
+    request = {"schema": ref, "example": example_request(spec)}
+    answer = {"schema": {"$ref": _REF.format(model="Answer")}}
+    return {
+        "tags": [spec.family],
+        "summary": spec.summary,
+        "description": f"$$ {spec.formula} $$\n\n{spec.card.use}\n\nSource: {spec.source}",
+        "operationId": spec.name,
+        "requestBody": {"required": True, "content": {"application/json": request} | others},
+        "responses": {
+            "200": {
+                "description": f"The loss, in {spec.units}.",
+                "content": {"application/json": answer} | others,
+            },
+            **{code: _problem(text) for code, text in _STATUSES.items()},
+        },
+    }
+
+
+def _problem(description: str) -> dict[str, Any]:
+    schema = {"$ref": _REF.format(model="Problem")}
+    return {
+        "description": description,
+        "content": {"application/problem+json": {"schema": schema}},
+    }

@@ -1,0 +1,61 @@
+"""The composition root: the only module that knows every other."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from lossd import __version__
+from lossd.api import health, losses, problem
+from lossd.api.edge import Edge
+from lossd.api.openapi import build_openapi
+from lossd.engine import Engine, compute
+from lossd.losses import CATALOG
+from lossd.schema.describe import example_call
+from lossd.settings import Settings
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The service as an ASGI app. Settings come from the environment unless given."""
+    settings = settings or Settings()
+    engine = Engine(
+        settings.device,
+        lanes=settings.lanes,
+        threads=settings.threads,
+        max_queue=settings.max_queue,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await engine.off_loop(_warm_up, engine)
+        app.state.ready = True
+        yield
+        app.state.ready = False
+        engine.close()
+
+    app = FastAPI(
+        title="lossd", version=__version__, lifespan=lifespan, middleware=[Middleware(Edge)]
+    )
+    app.state.engine, app.state.settings, app.state.ready = engine, settings, False
+    app.include_router(losses.router)
+    app.include_router(health.router)
+    problem.install(app)
+    _serve_openapi(app)
+    return app
+
+
+def _serve_openapi(app: FastAPI) -> None:
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = build_openapi(app)
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to replace it
+
+
+def _warm_up(engine: Engine) -> None:
+    """Every loss once, so that the first caller does not pay for lazy set-up."""
+    for spec in CATALOG.values():
+        compute(example_call(spec), engine.device)

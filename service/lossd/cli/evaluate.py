@@ -1,0 +1,177 @@
+"""`lossd eval`: a loss of files, in process or on a service."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import torch
+from torch import Tensor
+
+from lossd import errors
+from lossd.cli.files import load
+from lossd.engine import compute, pick_device
+from lossd.errors import LossdError, UnreadableBody
+from lossd.losses import find
+from lossd.schema import parse_call, to_message
+from lossd.wire import CODECS, Message
+
+_JSON = CODECS["application/json"]
+_BINARY = CODECS["application/vnd.safetensors"]
+_NO_LIMIT = 1 << 62
+_BY_CODE = {
+    each.code: each
+    for each in vars(errors).values()
+    if isinstance(each, type) and issubclass(each, LossdError) and hasattr(each, "code")
+}
+
+
+def add_command(commands: Any) -> None:
+    """Add `eval` to the parser."""
+    command = commands.add_parser(
+        "eval",
+        help="compute a loss of files",
+        description="Inputs: .npy, .npz, .safetensors, .json, .csv. `--input name=file`; "
+        "`--input name=file:key` takes one tensor of a file that holds several.",
+    )
+    command.add_argument("loss")
+    command.add_argument("--input", action="append", default=[], metavar="NAME=FILE", type=_pair)
+    command.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", type=_pair)
+    command.add_argument("--reduction", choices=("mean", "sum", "none"))
+    command.add_argument("--rows", action="store_true", help="answer every row's loss too")
+    command.add_argument("--gradients", action="store_true", help="answer the gradients too")
+    command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    command.add_argument("--out", type=Path, help="write the whole answer here, as safetensors")
+    command.add_argument("--url", help="compute on this service instead of in process")
+    command.add_argument("--format", choices=("text", "json"), default="text")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Compute and print. Raises `LossdError` for data or a service that cannot be used."""
+    request = _request(arguments)
+    if arguments.url:
+        answer = _remote(arguments.url, arguments.loss, request)
+    else:
+        call = parse_call(arguments.loss, request)
+        device = pick_device(os.environ.get("LOSSD_DEVICE", "auto"))
+        answer = to_message(call, compute(call, device))
+    if arguments.out:
+        try:
+            arguments.out.write_bytes(_BINARY.encode(answer))
+        except OSError as err:
+            raise UnreadableBody(f"cannot write: {err.strerror}", at=str(arguments.out)) from err
+    if arguments.format == "json":
+        sys.stdout.write(_JSON.encode(answer).decode() + "\n")
+    else:
+        print(_text(answer))
+    return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    return name, value
+
+
+def _request(arguments: argparse.Namespace) -> Message:
+    tensors: dict[str, Tensor] = {}
+    untyped: set[str] = set()
+    for name, source in arguments.input:
+        found, bare = _read(name, source)
+        tensors |= found
+        if bare:
+            untyped |= found.keys()
+    outputs = ["value", *(["rows"] if arguments.rows else [])]
+    outputs += ["gradients"] if arguments.gradients else []
+    fields: dict[str, Any] = {
+        "params": {name: _value(text) for name, text in arguments.param},
+        "outputs": outputs,
+        "dtype": arguments.dtype,
+    }
+    if arguments.reduction:
+        fields["reduction"] = arguments.reduction
+    return Message(tensors, fields, frozenset(untyped))
+
+
+def _read(name: str, source: str) -> tuple[dict[str, Tensor], bool]:
+    """`file`, or `file:key`; a file of several tensors without a key is a group."""
+    path, key = Path(source), ""
+    if not path.exists() and ":" in source:
+        before, _, key = source.rpartition(":")
+        path = Path(before)
+    found, untyped = load(path)
+    if not key:
+        group = len(found) > 1
+        return {f"{name}/{each}" if group else name: x for each, x in found.items()}, untyped
+    if key not in found:
+        raise UnreadableBody(
+            "no such tensor in the file", at=source, expected=", ".join(found), got=key
+        )
+    return {name: found[key]}, untyped
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _remote(url: str, loss: str, request: Message) -> Message:
+    """The same call over HTTP; numbers without a dtype get the one that they would have here."""
+    dtype = getattr(torch, request.fields["dtype"])
+    floats = {name for name, each in find(loss).inputs.items() if each.kind == "float"}
+    tensors = {
+        name: x.to(dtype) if name in request.untyped and name.partition("/")[0] in floats else x
+        for name, x in request.tensors.items()
+    }
+    body = _BINARY.encode(Message(tensors, request.fields))
+    headers = {"content-type": _BINARY.media_type}
+    address = f"{url.rstrip('/')}/v1/losses/{loss}"
+    try:
+        response = httpx.post(address, content=body, headers=headers, timeout=300.0)
+    except (httpx.HTTPError, httpx.InvalidURL) as err:
+        raise UnreadableBody(f"the service cannot be reached: {err}", at=url) from err
+    if response.is_success:
+        return _BINARY.decode(response.content, _NO_LIMIT)
+    raise _as_error(response)
+
+
+def _as_error(response: httpx.Response) -> LossdError:
+    try:
+        problem = response.json()
+        error = _BY_CODE[problem["code"]]
+    except (ValueError, KeyError, TypeError):
+        return UnreadableBody(f"the service answered {response.status_code}", at=str(response.url))
+    return error(
+        problem["detail"],
+        at=problem.get("at", ""),
+        expected=problem.get("expected"),
+        got=problem.get("got"),
+        indices=problem.get("indices"),
+    )
+
+
+def _text(answer: Message) -> str:
+    lines = [f"loss         {answer.fields['loss']}"]
+    for name in ("value", "sum", "denominator", "count"):
+        if name in answer.tensors:
+            lines.append(f"{name:12} {answer.tensors[name].item():.10g}")
+        else:
+            lines.append(f"{name:12} null")
+    if "rows" in answer.tensors and answer.tensors["rows"].ndim:
+        lines += [f"rows[{i}]  {x}" for i, x in enumerate(answer.tensors["rows"].tolist())]
+    for name, x in answer.tensors.items():
+        if name.startswith("gradients."):
+            norm = torch.linalg.vector_norm(x.double()).item()
+            lines.append(f"{name:24} shape {list(x.shape)}, norm {norm:.6g}")
+    lines += [f"params       {json.dumps(answer.fields['params'])}"]
+    lines += [
+        f"warning      {each['code']}: {each['detail']}" for each in answer.fields["warnings"]
+    ]
+    return "\n".join(lines)

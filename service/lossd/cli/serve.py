@@ -1,0 +1,80 @@
+"""`lossd serve`: the service in the foreground."""
+
+import argparse
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+from pydantic import ValidationError
+
+from lossd.app import create_app
+from lossd.losses import find
+from lossd.schema.describe import curl, example_request
+from lossd.settings import Settings
+
+
+def add_command(commands: Any) -> None:
+    """Add `serve` to the parser."""
+    command = commands.add_parser("serve", help="run the service in the foreground")
+    command.add_argument("--host", help="address to bind (LOSSD_HOST)")
+    command.add_argument("--port", type=int, help="port to bind, 0 for a free one (LOSSD_PORT)")
+    command.add_argument("--device", help="auto, cpu, cuda or cuda:N (LOSSD_DEVICE)")
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM; calls in flight are finished first."""
+    given = {key: getattr(arguments, key) for key in ("host", "port", "device")}
+    try:
+        settings = Settings(**{key: value for key, value in given.items() if value is not None})
+    except ValidationError as err:
+        for each in err.errors():
+            name = ".".join(str(part) for part in each["loc"])
+            print(f"lossd: LOSSD_{name.upper()}: {each['msg']}", file=sys.stderr)
+        return 2
+    try:
+        listener = bind(settings)
+    except OSError as err:
+        print(f"lossd: cannot bind {settings.host}:{settings.port}: {err}", file=sys.stderr)
+        return 3
+    try:
+        app = create_app(settings)
+    except RuntimeError as err:
+        print(f"lossd: {err}", file=sys.stderr)
+        return 2
+    announce(listener)
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        log_level=settings.log_level,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def bind(settings: Settings) -> socket.socket:
+    """A listening address, so that port 0 is known before anything is printed. Raises `OSError`."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def announce(listener: socket.socket) -> None:
+    """Print where the service is, and a line to try."""
+    host, port, *_ = listener.getsockname()
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    spec = find("cross_entropy")
+    print(f"lossd is at {url}")
+    print(f"  every loss, to read and try: {url}/docs")
+    print(f"  {curl(spec, example_request(spec), url)}", flush=True)

@@ -1,0 +1,85 @@
+"""Runs calls. Knows devices and queues; knows nothing of HTTP."""
+
+import asyncio
+import functools
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import ParamSpec, TypeVar
+
+import torch
+
+from lossd.engine.compute import compute as compute
+from lossd.engine.devices import pick_device as pick_device
+from lossd.errors import DeadlineExceeded, Overloaded
+from lossd.schema import Call, Result
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Engine:
+    """One device and its lanes: threads that compute one call each, off the event loop.
+
+    `threads` is the number of CPU threads that one call may use; 0 is every core over the lanes.
+    """
+
+    def __init__(self, device: str, *, lanes: int, threads: int, max_queue: int) -> None:
+        self.device = pick_device(device)
+        torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // lanes))
+        self._lanes = ThreadPoolExecutor(lanes, thread_name_prefix="lossd-lane")
+        self._readers = ThreadPoolExecutor(2, thread_name_prefix="lossd-wire")
+        self._max_queue = max_queue
+        self._admitted = 0
+
+    @property
+    def admitted(self) -> int:
+        """Requests that are being read, wait, or run."""
+        return self._admitted
+
+    @contextmanager
+    def admission(self) -> Iterator[None]:
+        """Hold a place in the queue, from before the body is read. Raises `Overloaded`."""
+        if self._admitted >= self._max_queue:
+            raise Overloaded(
+                "the queue is full",
+                expected=f"at most {self._max_queue} requests at once (LOSSD_MAX_QUEUE)",
+            )
+        self._admitted += 1
+        try:
+            yield
+        finally:
+            self._admitted -= 1
+
+    async def submit(self, call: Call, *, timeout_s: float) -> Result:
+        """Compute a call without blocking the event loop.
+
+        Raises `DeadlineExceeded` if it could not start in time (nothing was computed then),
+        `OutOfMemory`.
+        """
+        job = functools.partial(self._run, call, time.perf_counter(), timeout_s)
+        return await asyncio.get_running_loop().run_in_executor(self._lanes, job)
+
+    async def off_loop(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run reading or writing that would hold the event loop up."""
+        job = functools.partial(work, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, job)
+
+    def close(self) -> None:
+        """Let what runs finish, and drop what waits."""
+        self._lanes.shutdown(cancel_futures=True)
+        self._readers.shutdown(cancel_futures=True)
+
+    def _run(self, call: Call, queued_s: float, timeout_s: float) -> Result:
+        waited_s = time.perf_counter() - queued_s
+        if waited_s > timeout_s:
+            raise DeadlineExceeded(
+                "the call could not start in time; nothing was computed",
+                expected=f"within {timeout_s:g} s (LOSSD_TIMEOUT_S)",
+                got=f"{waited_s:.1f} s",
+            )
+        result = compute(call, self.device)
+        return replace(result, seconds={"queue": waited_s, **result.seconds})

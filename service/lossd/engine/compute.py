@@ -1,0 +1,138 @@
+"""One call, start to end: the loss's plain function, autograd, and the reductions."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lossd.errors import OutOfMemory
+from lossd.schema import Call, Result, Warned
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def compute(call: Call, device: torch.device) -> Result:
+    """Sum, denominator, rows, and the gradients of the value that is returned.
+
+    Raises `OutOfMemory`.
+    """
+    started_s = time.perf_counter()
+    try:
+        result = _compute(call, device)
+    except (torch.OutOfMemoryError, MemoryError) as err:
+        raise OutOfMemory(f"{call.spec.name}: no memory for this call") from err
+    except RuntimeError as err:
+        if "allocate memory" not in str(err):
+            raise
+        raise OutOfMemory(f"{call.spec.name}: no memory for this call") from err
+    return replace(result, seconds={"compute": time.perf_counter() - started_s})
+
+
+def _compute(call: Call, device: torch.device) -> Result:
+    leaves = {key: _leaf(x, device, key in call.wrt) for key, x in call.inputs.items()}
+    with torch.set_grad_enabled(bool(call.wrt)):
+        values = call.spec.fn(**call.arguments(leaves), params=call.params)
+    row_weights = _per_item(call.row_weights, values)
+    rows = values.detach()
+    if row_weights is not None:
+        rows = torch.where(row_weights == 0, 0.0, rows * row_weights)
+    total = rows.sum(dtype=torch.float64).item()
+    denominator = _denominator(call, leaves, values, row_weights)
+    value, scale, warnings = _reduce(call, total, denominator)
+    gradients, more = _gradients(call, leaves, values, row_weights, scale)
+    return Result(
+        value=value,
+        sum=total,
+        denominator=denominator,
+        count=values.numel(),
+        rows=rows.cpu() if "rows" in call.options.outputs else None,
+        gradients=gradients,
+        warnings=(*warnings, *more),
+    )
+
+
+def _leaf(x: Tensor, device: torch.device, differentiable: bool) -> Tensor:
+    return x.to(device).detach().requires_grad_(differentiable)
+
+
+def _per_item(row_weights: Tensor | None, values: Tensor) -> Tensor | None:
+    if row_weights is None:
+        return None
+    shape = (-1, *([1] * (values.ndim - 1)))
+    return row_weights.to(values.device, values.dtype).view(shape).expand_as(values)
+
+
+def _denominator(
+    call: Call, leaves: Mapping[str, Tensor], values: Tensor, row_weights: Tensor | None
+) -> float:
+    weigh = call.spec.weights
+    if weigh is None:
+        return float(values.numel()) if row_weights is None else _total(row_weights)
+    wanted = {key: x for key, x in leaves.items() if key in call.spec.weights_inputs}
+    with torch.no_grad():
+        weights = weigh(**call.arguments(wanted), params=call.params)
+    return _total(weights if row_weights is None else weights * row_weights)
+
+
+def _total(x: Tensor) -> float:
+    return x.sum(dtype=torch.float64).item()
+
+
+def _reduce(
+    call: Call, total: float, denominator: float
+) -> tuple[float | None, float | None, tuple[Warned, ...]]:
+    """The value, the factor from the sum to it (None: every gradient is 0), and warnings."""
+    if call.reduction == "none":
+        return None, 1.0, ()
+    if call.reduction == "sum":
+        return total, 1.0, _not_finite(total)
+    if denominator:
+        return total / denominator, 1.0 / denominator, _not_finite(total)
+    if total == 0:
+        detail = "nothing counts: the value is null and the gradients are 0"
+        return None, None, (Warned("zero_denominator", detail),)
+    detail = "the denominator is 0: the value is the sum over 1"
+    return total, 1.0, (Warned("zero_denominator", detail), *_not_finite(total))
+
+
+def _not_finite(total: float) -> tuple[Warned, ...]:
+    if abs(total) < float("inf"):
+        return ()
+    return (Warned("nonfinite_value", f"the sum is {total}"),)
+
+
+def _gradients(
+    call: Call,
+    leaves: Mapping[str, Tensor],
+    values: Tensor,
+    row_weights: Tensor | None,
+    scale: float | None,
+) -> tuple[dict[str, Tensor], tuple[Warned, ...]]:
+    """The gradients of the value, or the vector-Jacobian product with the call's cotangent."""
+    if not call.wrt:
+        return {}, ()
+    wanted = [leaves[key] for key in call.wrt]
+    if call.cotangent is not None:
+        outer = call.cotangent.to(values.device, values.dtype)
+    else:
+        outer = torch.full_like(values, 0.0 if scale is None else scale)
+    if row_weights is not None:
+        outer = outer * row_weights
+    if values.requires_grad and (scale is not None or call.cotangent is not None):
+        found = torch.autograd.grad(values, wanted, outer, materialize_grads=True)
+    else:
+        found = tuple(torch.zeros_like(leaf) for leaf in wanted)
+    named = {key: _cast(call, each) for key, each in zip(call.wrt, found, strict=True)}
+    lost = [key for key, each in named.items() if each.dtype in _HALF and bool(each.isinf().any())]
+    detail = "some gradients do not fit {} and are infinite"
+    warnings = tuple(
+        Warned("gradient_overflow", f"{key}: {detail.format(named[key].dtype)}") for key in lost
+    )
+    return {key: each.cpu() for key, each in named.items()}, warnings
+
+
+def _cast(call: Call, gradient: Tensor) -> Tensor:
+    wanted = call.options.gradient_dtype
+    return gradient if wanted is None else gradient.to(getattr(torch, wanted))

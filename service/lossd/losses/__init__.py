@@ -1,0 +1,15 @@
+"""The catalog: one file per loss, in its family's folder.
+
+`classification/focal.py` holds `focal` and answers `/v1/losses/focal`.
+"""
+
+from lossd.losses._catalog import CATALOG as CATALOG
+from lossd.losses._catalog import discover
+from lossd.losses._catalog import find as find
+from lossd.losses._cost import Cost as Cost
+from lossd.losses._cost import count_cost as count_cost
+from lossd.losses._spec import InputSpec as InputSpec
+from lossd.losses._spec import LossParams as LossParams
+from lossd.losses._spec import LossSpec as LossSpec
+
+discover(__name__, __path__)

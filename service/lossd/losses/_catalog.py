@@ -1,0 +1,90 @@
+"""The catalog of losses: filled by `@loss` when the files are imported, read by everyone."""
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+from torch import Tensor
+
+from lossd.errors import UnknownLoss
+from lossd.losses._spec import Card, Coupling, Example, LossSpec, Reduction, read_signature
+
+_registered: dict[str, LossSpec] = {}
+CATALOG: Mapping[str, LossSpec] = MappingProxyType(_registered)
+
+
+def loss(
+    *,
+    formula: str,
+    source: str,
+    units: str,
+    card: Card,
+    example: Example,
+    weights: Callable[..., Tensor] | None = None,
+    exactly_one_of: tuple[tuple[str, ...], ...] = (),
+    coupling: Coupling = "independent",
+    reduction: Reduction = "mean",
+    version: int = 1,
+) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
+    """Put a loss in the catalog under its function's name, which must be its file's name too.
+
+    - `formula`: LaTeX, of one item's value.
+    - `source`: paper and equation, or the standard work.
+    - `units`: of the value: nats, squared units of the target, ...
+    - `weights`: each item's share of the denominator of a mean; None is 1 each. It takes by name
+      the inputs that it needs, never one with a gradient, so that the denominator is known before
+      the pass.
+    - `exactly_one_of`: groups of optional inputs of which a call gives exactly one.
+    - `coupling`: `independent` if no row's value depends on another row; calls that are not must
+      never share a batch.
+    """
+
+    def register(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        *_, family, module = fn.__module__.split(".")
+        name = fn.__name__
+        if name in _registered or module != name:
+            raise RuntimeError(f"{fn.__module__}: one loss per file, named after the file: {name}")
+        spec = LossSpec(
+            family=family,
+            fn=fn,
+            formula=formula,
+            source=source,
+            units=units,
+            card=card,
+            example=example,
+            weights=weights,
+            exactly_one_of=exactly_one_of,
+            coupling=coupling,
+            reduction=reduction,
+            version=version,
+            **read_signature(fn),
+        )
+        for key in spec.weights_inputs:
+            if spec.inputs[key].arg.gradient:
+                raise RuntimeError(f"{name}: {key} has a gradient and cannot weigh the denominator")
+        _registered[name] = spec
+        return fn
+
+    return register
+
+
+def find(name: str) -> LossSpec:
+    """Look a loss up. Raises `UnknownLoss`, with the nearest name if one is near."""
+    if name in CATALOG:
+        return CATALOG[name]
+    near = difflib.get_close_matches(name, CATALOG, n=1, cutoff=0.5)
+    raise UnknownLoss(
+        f"no loss is named {name[:100]!r}" + (f"; did you mean {near[0]!r}?" if near else ""),
+        at="loss",
+        expected=near[0] if near else "a name that GET /v1/losses lists",
+        got=name[:100],
+    )
+
+
+def discover(package: str, path: Iterable[str]) -> None:
+    """Import every public module of the catalog, so that adding a loss is adding a file."""
+    for module in sorted(pkgutil.walk_packages(path, f"{package}."), key=lambda m: m.name):
+        if not module.name.rpartition(".")[2].startswith("_"):
+            importlib.import_module(module.name)

@@ -1,0 +1,76 @@
+"""Maths that several losses share. Subgradients at kinks are 0; 0 * -inf is 0."""
+
+import torch
+from torch import Tensor
+
+
+def positive_part(x: Tensor) -> Tensor:
+    """max(0, x). The subgradient at 0 is 0 (clamp_min gives 1, maximum gives 1/2)."""
+    return torch.relu(x)
+
+
+def power(x: Tensor, exponent: float) -> Tensor:
+    """x ** exponent for x >= 0, with derivative 0 at x = 0 where the true one is infinite."""
+    if exponent == 0.0:
+        return torch.ones_like(x)
+    safe = torch.where(x > 0, x, torch.ones_like(x))
+    return torch.where(x > 0, safe**exponent, torch.zeros_like(x))
+
+
+def times_log(weight: Tensor, log_p: Tensor) -> Tensor:
+    """weight * log_p, where a weight of 0 gives 0 in value and gradient even at log_p = -inf."""
+    return weight * log_p.masked_fill(weight == 0, 0.0)
+
+
+def at_label(x: Tensor, labels: Tensor) -> Tensor:
+    """x[i, labels[i], ...]: x is (rows, classes, *spatial), labels (rows, *spatial)."""
+    return x.gather(1, labels.unsqueeze(1)).squeeze(1)
+
+
+def is_ignored(labels: Tensor, ignore_index: int | None) -> Tensor:
+    """True where an item does not count."""
+    if ignore_index is None:
+        return torch.zeros_like(labels, dtype=torch.bool)
+    return labels == ignore_index
+
+
+def along_classes(per_class: Tensor, ndim: int) -> Tensor:
+    """View a (classes,) tensor so that it multiplies a (rows, classes, *spatial) one."""
+    return per_class.view(1, -1, *([1] * (ndim - 2)))
+
+
+def distance(left: Tensor, right: Tensor) -> Tensor:
+    """Euclidean distance of rows; the gradient at distance 0 is 0."""
+    length: Tensor = torch.linalg.vector_norm(left - right, dim=1)
+    return length
+
+
+def softplus(x: Tensor) -> Tensor:
+    """log(1 + e^x), exact to rounding everywhere (torch's own switches to x above 20)."""
+    return -torch.nn.functional.logsigmoid(-x)
+
+
+def log_softmax_counted(logits: Tensor, ignored: Tensor) -> Tensor:
+    """Log-probabilities over axis 1, those of ignored items being of no consequence.
+
+    They are masked before the softmax, not after: the gradient through an item whose logits are
+    all -inf is NaN even where it is not used.
+    """
+    return torch.log_softmax(logits.masked_fill(ignored.unsqueeze(1), 0.0), dim=1)
+
+
+def one_hot(labels: Tensor, like: Tensor) -> Tensor:
+    """1 at each item's label, along axis 1, else 0; in the shape and dtype of `like`."""
+    return torch.zeros_like(like).scatter(1, labels.unsqueeze(1), 1.0)
+
+
+def kl_divergence_of(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Sum over axis 1 of p (log p - log q).
+
+    0 where p = 0; +inf where q = 0 < p, and such a term has no gradient.
+    """
+    p = log_p.exp()
+    log_ratio = (log_p - log_q).masked_fill(p == 0, 0.0)
+    impossible = log_ratio == torch.inf
+    terms = p * log_ratio.masked_fill(impossible, 0.0)
+    return terms.masked_fill(impossible, torch.inf).sum(1)

@@ -1,0 +1,1 @@
+"""Losses of adversarial training and of generative adversarial networks."""

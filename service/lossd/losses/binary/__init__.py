@@ -1,0 +1,1 @@
+"""Losses on one score or probability per item."""

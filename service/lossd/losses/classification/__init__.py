@@ -1,0 +1,1 @@
+"""Losses on logits or probabilities over classes."""

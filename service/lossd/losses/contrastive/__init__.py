@@ -1,0 +1,1 @@
+"""Losses on pairs and batches of embeddings."""

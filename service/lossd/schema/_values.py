@@ -1,0 +1,139 @@
+"""Checks of what tensors hold: finite, in range, real labels, distributions that sum to 1.
+
+Everything here runs on the CPU before a device sees the tensors, because there a bad index kills
+the process for every caller.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from lossd.errors import BadRequest, NotFinite, OutOfRange
+from lossd.losses import InputSpec, LossParams, LossSpec
+from lossd.schema.options import Options
+
+MOST_INDICES = 10
+_SUM_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}  # half precision: 1e-2
+
+
+def check_values(
+    spec: LossSpec, inputs: Mapping[str, Tensor], params: LossParams, options: Options
+) -> None:
+    """Raises `NotFinite` or `OutOfRange`, with up to ten indices."""
+    ignore_index: int | None = getattr(params, "ignore_index", None)
+    for key, x in inputs.items():
+        want = spec.inputs[key.partition("/")[0]]
+        at = f"inputs.{key.replace('/', '.', 1)}"
+        if want.kind == "int":
+            _check_labels(spec, want, x, inputs, ignore_index, at)
+            continue
+        if options.nonfinite == "refuse":
+            _check_finite(want, x, at)
+        _check_range(want, x, at)
+        if want.arg.sums_to_one and not getattr(params, "unnormalized_targets", False):
+            _check_sums(want, x, at)
+    if options.nonfinite == "refuse":
+        _check_some_class_is_possible(spec, inputs, ignore_index)
+
+
+def _refuse(error: type[BadRequest], bad: Tensor, x: Tensor, at: str, expected: str) -> BadRequest:
+    indices = torch.nonzero(bad)[:MOST_INDICES].tolist()
+    values = x[bad][:MOST_INDICES].tolist() if bad.shape == x.shape else []
+    count = int(bad.sum())
+    return error(
+        f"{count} value{'s are' if count > 1 else ' is'} not {expected}",
+        at=at,
+        expected=expected,
+        got=", ".join(f"{value:g}" for value in values) or None,
+        indices=indices,
+    )
+
+
+def _check_finite(want: InputSpec, x: Tensor, at: str) -> None:
+    if bool(x.isfinite().all()):
+        return
+    bad = ~x.isfinite()
+    if want.arg.minus_infinity:
+        bad &= x != -torch.inf
+    if bool(bad.any()):
+        expected = "finite or -Infinity" if want.arg.minus_infinity else "finite"
+        raise _refuse(NotFinite, bad, x, at, expected)
+
+
+def _check_range(want: InputSpec, x: Tensor, at: str) -> None:
+    low, high = want.arg.low, want.arg.high
+    if (low is None and high is None) or not x.numel():
+        return
+    smallest, largest = x.aminmax()
+    if (low is None or smallest >= low) and (high is None or largest <= high):
+        return
+    bad = torch.zeros_like(x, dtype=torch.bool)
+    if low is not None:
+        bad |= x < low
+    if high is not None:
+        bad |= x > high
+    if bool(bad.any()):  # else it is a NaN that the caller lets through
+        expected = f"in [{low:g}, {high:g}]" if low is not None and high is not None else ""
+        expected = expected or (f">= {low:g}" if low is not None else f"<= {high:g}")
+        raise _refuse(OutOfRange, bad, x, at, expected)
+
+
+def _check_sums(want: InputSpec, x: Tensor, at: str) -> None:
+    axis = want.dims.index(want.arg.sums_to_one or "")
+    sums = x.double().sum(axis)
+    bad = (sums - 1).abs() > _SUM_TOLERANCE.get(x.dtype, 1e-2)
+    if bool(bad.any()):
+        raise _refuse(OutOfRange, bad, sums, at, f"a sum of 1 along {want.arg.sums_to_one}")
+
+
+def _check_labels(
+    spec: LossSpec,
+    want: InputSpec,
+    x: Tensor,
+    inputs: Mapping[str, Tensor],
+    ignore_index: int | None,
+    at: str,
+) -> None:
+    if want.arg.values is not None:
+        bad = torch.ones_like(x, dtype=torch.bool)
+        for value in want.arg.values:
+            bad &= x != value
+        expected = f"one of {', '.join(map(str, want.arg.values))}"
+    elif want.arg.index_of is not None:
+        size = _size_of(spec, inputs, want.arg.index_of)
+        if not x.numel() or (int(x.min()) >= 0 and int(x.max()) < size):
+            return
+        bad = (x < 0) | (x >= size)
+        expected = f"in [0, {size})"
+    else:
+        return
+    if ignore_index is not None:
+        bad &= x != ignore_index
+        expected += f", or ignore_index {ignore_index}"
+    if bool(bad.any()):
+        raise _refuse(OutOfRange, bad, x, at, expected)
+
+
+def _size_of(spec: LossSpec, inputs: Mapping[str, Tensor], dim: str) -> int:
+    for key, x in inputs.items():
+        dims = spec.inputs[key.partition("/")[0]].dims
+        if dim in dims:
+            return int(x.shape[dims.index(dim)])
+    raise AssertionError(f"{spec.name}: no input has the dimension {dim}")
+
+
+def _check_some_class_is_possible(
+    spec: LossSpec, inputs: Mapping[str, Tensor], ignore_index: int | None
+) -> None:
+    """A distribution over no possible class has no probabilities: refuse it, unless ignored."""
+    for key, x in inputs.items():
+        want = spec.inputs[key.partition("/")[0]]
+        if not (want.arg.minus_infinity and want.dims[:2] == ("rows", "classes")) or not x.numel():
+            continue
+        bad = x.amax(1) == -torch.inf
+        labels = inputs.get("labels")
+        if ignore_index is not None and labels is not None and labels.shape == bad.shape:
+            bad &= labels != ignore_index
+        if bool(bad.any()):
+            raise _refuse(NotFinite, bad, x, f"inputs.{key}", "finite for at least one class")

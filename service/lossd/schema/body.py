@@ -1,0 +1,103 @@
+"""The pydantic model of each loss's request, from its signature: for OpenAPI and clients.
+
+Requests are not read through these models: tensors do not pass through Python objects.
+"""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+
+from lossd.losses import InputSpec, LossSpec
+from lossd.schema.options import Options
+from lossd.wire import DTYPES
+
+NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
+
+
+class Tensor(BaseModel):
+    """A tensor whose dtype and shape are stated."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dtype: Annotated[str, WithJsonSchema({"enum": list(DTYPES)})]
+    shape: list[int] = Field(max_length=8)
+    data: list[Any] | str = Field(
+        description="The numbers, flat or nested, or base64 of their little-endian bytes."
+    )
+
+
+class Warned(BaseModel):
+    """Something that the caller should know about an answer."""
+
+    code: str
+    detail: str
+
+
+AnyTensor = list[Any] | Tensor
+_COTANGENT = "A number per value: gradients become the vector-Jacobian product with it."
+NestedNumber = Annotated[Any, WithJsonSchema(NUMBER)]
+Nested = Annotated[
+    Any,
+    WithJsonSchema({"anyOf": [*NUMBER["anyOf"], {"type": "array", "items": {}}]}),
+]
+
+
+class Answer(BaseModel):
+    """What comes back: value = sum / denominator under the reduction mean."""
+
+    loss: str
+    version: int
+    value: NestedNumber | None
+    sum: NestedNumber
+    denominator: float
+    count: int = Field(description="Number of values, ignored ones included.")
+    rows: Nested | None = Field(None, description="Every value, in the loss's item shape.")
+    gradients: dict[str, Nested] | None = Field(
+        None, description="Of the value returned, one per differentiable input, in its shape."
+    )
+    params: dict[str, Any] = Field(description="Every parameter as used.")
+    warnings: list[Warned]
+
+
+class Problem(BaseModel):
+    """RFC 9457. `code` is stable; `at` points into the request."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    at: str
+    expected: str | None = None
+    got: str | None = None
+    indices: list[list[int]] | None = Field(None, description="At most ten offending elements.")
+
+
+def body_model(spec: LossSpec) -> type[BaseModel]:
+    """The model of a loss's JSON request."""
+    closed = ConfigDict(extra="forbid")
+    title = "".join(word.capitalize() for word in spec.name.split("_"))
+    fields: dict[str, Any] = {name: _input(each) for name, each in spec.inputs.items()}
+    inputs = create_model(f"{title}Inputs", __config__=closed, **fields)
+    rest: dict[str, Any] = {
+        "params": (spec.params, Field(spec.params(), description="Parameters of the loss.")),
+        **{name: (each.annotation, each) for name, each in Options.model_fields.items()},
+        "row_weights": (AnyTensor | None, Field(None, description="A weight per row, >= 0.")),
+        "cotangent": (AnyTensor | None, Field(None, description=_COTANGENT)),
+    }
+    return create_model(f"{title}Request", __config__=closed, inputs=(inputs, ...), **rest)
+
+
+def _input(spec: InputSpec) -> tuple[Any, Any]:
+    text = f"{spec.arg.doc} {spec.kind} ({', '.join(spec.dims)})."
+    low, high = spec.arg.low, spec.arg.high
+    if low is not None or high is not None:
+        text += (
+            f" {'' if low is None else f'{low:g} <= '}x{'' if high is None else f' <= {high:g}'}."
+        )
+    if spec.arg.values:
+        text += f" One of {', '.join(map(str, spec.arg.values))}."
+    annotation: Any = AnyTensor | dict[str, AnyTensor] if spec.group else AnyTensor
+    if spec.optional:
+        return annotation | None, Field(None, description=text)
+    return annotation, Field(description=text)

@@ -1,0 +1,74 @@
+"""A call and its result: what the engine trusts, and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossd.losses import LossParams, LossSpec
+from lossd.schema.options import Options, Reduction
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A checked request. Inputs are on the CPU, in the dtype that the caller sent.
+
+    A group of named tensors appears in `inputs` as `name/member`, one entry each.
+    """
+
+    spec: LossSpec
+    inputs: Mapping[str, Tensor]
+    params: LossParams
+    options: Options
+    row_weights: Tensor | None = None
+    cotangent: Tensor | None = None
+    wrt: tuple[str, ...] = ()
+
+    @property
+    def reduction(self) -> Reduction:
+        """The reduction asked for, or the loss's own."""
+        return self.options.reduction or self.spec.reduction
+
+    @property
+    def compute_dtype(self) -> torch.dtype:
+        """The widest float dtype among the inputs, at least float32."""
+        wide = any(x.dtype == torch.float64 for x in self.inputs.values())
+        return torch.float64 if wide else torch.float32
+
+    def arguments(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Tensors as the loss's function takes them: in the compute dtype, groups as tuples."""
+        arguments: dict[str, Any] = {}
+        for key, tensor in tensors.items():
+            head = key.partition("/")[0]
+            x = tensor.to(self.compute_dtype) if tensor.is_floating_point() else tensor
+            grouped = self.spec.inputs[head].group
+            arguments[head] = (*arguments.get(head, ()), x) if grouped else x
+        return arguments
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something that the caller should know about an answer. `code` is stable."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the engine answers. Results of one loss merge by adding sums and denominators.
+
+    `count` is the number of items, ignored ones included. `value` is None where nothing counts or
+    no reduction was asked for. `seconds` is the time of each phase.
+    """
+
+    value: float | None
+    sum: float
+    denominator: float
+    count: int
+    rows: Tensor | None
+    gradients: Mapping[str, Tensor]
+    warnings: tuple[Warned, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)

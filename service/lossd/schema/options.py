@@ -1,0 +1,76 @@
+"""The fields of a request other than tensors and the loss's own parameters."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lossd.errors import BadOption, BadParams
+from lossd.losses import LossParams, LossSpec
+
+Output = Literal["value", "rows", "gradients"]
+Reduction = Literal["mean", "sum", "none"]
+FloatDtype = Literal["float16", "bfloat16", "float32", "float64"]
+
+
+class Options(BaseModel):
+    """How a call is reduced and what comes back."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    reduction: Reduction | None = Field(
+        None,
+        description="mean = sum / denominator; sum; none: value null, gradients of the sum. "
+        "Default: the loss's own, which is mean except for penalties.",
+    )
+    outputs: list[Output] = Field(
+        default=["value", "gradients"],
+        description="What to answer; value, sum, denominator and count always come back.",
+    )
+    wrt: list[str] | None = Field(
+        None,
+        description="The inputs whose gradients are wanted. "
+        "Default: every differentiable input that is given.",
+    )
+    dtype: Literal["float32", "float64"] = Field(
+        "float32",
+        description="How to read real numbers whose dtype the format does not state.",
+    )
+    gradient_dtype: FloatDtype | None = Field(
+        None, description="Of the gradients. Default: each input's own."
+    )
+    nonfinite: Literal["refuse", "propagate"] = Field(
+        "refuse", description="What to do with NaN and infinities that the loss does not allow."
+    )
+    class_axis: int = Field(1, ge=-8, le=7, description="The axis that holds classes.")
+
+
+def parse_options(fields: dict[str, Any]) -> Options:
+    """Check the options. Raises `BadOption`."""
+    try:
+        return Options.model_validate(fields)
+    except ValidationError as err:
+        message, at, expected, got = first_fault(err, Options)
+        raise BadOption(message, at=at, expected=expected, got=got) from err
+
+
+def parse_params(spec: LossSpec, params: Any) -> LossParams:
+    """Check the parameters of a loss. Raises `BadParams`."""
+    if not isinstance(params, dict):
+        raise BadParams("not an object", at="params", expected="an object", got=repr(params)[:100])
+    try:
+        return spec.params.model_validate(params)
+    except ValidationError as err:
+        message, at, expected, got = first_fault(err, spec.params)
+        raise BadParams(message, at=f"params.{at}", expected=expected, got=got) from err
+
+
+def first_fault(err: ValidationError, model: type[BaseModel]) -> tuple[str, str, str, str]:
+    """Message, path, expected and got of the first thing that pydantic found wrong."""
+    first = err.errors(include_url=False)[0]
+    at = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])[1:]
+    expected = first["msg"]
+    if first["type"] == "extra_forbidden":
+        expected = f"one of {', '.join(sorted(model.model_fields))}" if model.model_fields else ""
+        expected = expected or "no field here"
+        return f"unknown field {at[:100]!r}", at[:100], expected, repr(first["input"])[:100]
+    return f"{at}: {first['msg']}", at, expected, repr(first["input"])[:100]

@@ -1,0 +1,36 @@
+"""Result to Message: the flat names that every format uses."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossd.schema.call import Call, Result
+from lossd.wire import Message
+
+
+def to_message(call: Call, result: Result) -> Message:
+    """Lay a result out for the wire: scalars, `rows`, and `gradients.<input>` each."""
+    fields: dict[str, Any] = {"loss": call.spec.name, "version": call.spec.version}
+    tensors: dict[str, Tensor] = {}
+    if result.value is None:
+        fields["value"] = None
+    else:
+        tensors["value"] = torch.tensor(result.value, dtype=torch.float64)
+    tensors["sum"] = torch.tensor(result.sum, dtype=torch.float64)
+    tensors["denominator"] = torch.tensor(result.denominator, dtype=torch.float64)
+    tensors["count"] = torch.tensor(result.count, dtype=torch.int64)
+    if result.rows is not None:
+        tensors["rows"] = result.rows
+    for name, gradient in result.gradients.items():
+        tensors[f"gradients.{name}"] = _classes_back(call, name, gradient)
+    fields["params"] = call.params.model_dump(mode="json")
+    fields["warnings"] = [{"code": each.code, "detail": each.detail} for each in result.warnings]
+    return Message(tensors, fields)
+
+
+def _classes_back(call: Call, name: str, gradient: Tensor) -> Tensor:
+    dims = call.spec.inputs[name.partition("/")[0]].dims
+    if call.options.class_axis == 1 or dims[:2] != ("rows", "classes"):
+        return gradient
+    return gradient.movedim(1, call.options.class_axis)

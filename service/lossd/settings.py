@@ -1,0 +1,52 @@
+"""Every setting of the service: `LOSSD_*` in the environment, typed, with unit and default."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1024 * 1024
+
+
+class Settings(BaseSettings):
+    """Read once, at the composition root. `lossd settings` prints it."""
+
+    model_config = SettingsConfigDict(env_prefix="LOSSD_", frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address to bind.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda|cuda:\d+)$",
+        description="Where losses are computed: auto, cpu, cuda or cuda:N.",
+    )
+    threads: int = Field(0, ge=0, le=1024, description="CPU threads of one call; 0 is every core.")
+    lanes: int = Field(1, ge=1, le=64, description="Calls computed at the same time.")
+    max_body_bytes: int = Field(
+        256 * MIB, ge=1, description="Largest request body, in bytes; a larger one answers 413."
+    )
+    max_elements: int = Field(
+        64 * MIB, ge=1, description="Most tensor elements in one request; more answer 413."
+    )
+    max_queue: int = Field(
+        256, ge=1, description="Calls that may wait or run at once; one more answers 503."
+    )
+    timeout_s: float = Field(
+        60.0, gt=0, le=3600, description="Seconds a call may wait before it starts; then 504."
+    )
+    body_timeout_s: float = Field(
+        60.0, gt=0, le=3600, description="Seconds a whole body may take to arrive; then 504."
+    )
+    drain_timeout_s: float = Field(
+        30.0, ge=0, le=3600, description="Seconds that calls in flight may take after SIGTERM."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severe message that is logged."
+    )
+
+    @field_validator("host")
+    @classmethod
+    def _host_is_named(cls, host: str) -> str:
+        if not host:
+            raise ValueError("must not be empty")
+        return host

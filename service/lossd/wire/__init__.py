@@ -1,0 +1,67 @@
+"""Codecs: bytes to `Message` and back. A codec is a module with four names."""
+
+from types import MappingProxyType
+from typing import Protocol
+
+from lossd.errors import NotAcceptable, UnsupportedMediaType
+from lossd.wire import json, safetensors
+from lossd.wire._checks import DTYPES as DTYPES
+from lossd.wire.message import Message as Message
+
+
+class Codec(Protocol):
+    """The shape of a codec module."""
+
+    media_type: str
+    aliases: tuple[str, ...]
+
+    def decode(self, body: bytes, most_elements: int) -> Message: ...  # noqa: D102
+    def encode(self, message: Message) -> bytes: ...  # noqa: D102
+
+
+_MODULES: tuple[Codec, ...] = (json, safetensors)
+CODECS = MappingProxyType({codec.media_type: codec for codec in _MODULES})
+_BY_NAME = {name: codec for codec in _MODULES for name in (codec.media_type, *codec.aliases)}
+
+
+def reader_for(content_type: str) -> Codec:
+    """Find a codec by `Content-Type`, parameters ignored. Raises `UnsupportedMediaType`."""
+    key = content_type.partition(";")[0].strip().lower()
+    if key in _BY_NAME:
+        return _BY_NAME[key]
+    raise UnsupportedMediaType(
+        "no format of that content type is read here",
+        at="headers.content-type",
+        expected=f"one of {', '.join(CODECS)}",
+        got=key[:100] or "no Content-Type",
+    )
+
+
+def writer_for(accept: str, default: Codec) -> Codec:
+    """Find the codec that `Accept` likes best; the default where it leaves the choice.
+
+    Raises `NotAcceptable`.
+    """
+    wanted = sorted(map(_range, accept.split(",")), key=lambda pair: -pair[1])
+    for name, quality in wanted:
+        if quality <= 0:
+            continue
+        if name in ("", "*/*") or (name == "application/*" and default is not None):
+            return default
+        if name in _BY_NAME:
+            return _BY_NAME[name]
+    raise NotAcceptable(
+        "no format that is accepted is written here",
+        at="headers.accept",
+        expected=f"one of {', '.join(CODECS)}",
+        got=accept[:100],
+    )
+
+
+def _range(text: str) -> tuple[str, float]:
+    name, *parameters = (part.strip().lower() for part in text.split(";"))
+    quality = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+    try:
+        return name, float(quality)
+    except ValueError:
+        return name, 0.0

@@ -1,0 +1,182 @@
+"""JSON: tensors as nested lists, or {"dtype", "shape", "data"} with a list or base64.
+
+Non-finite numbers are the strings "NaN", "Infinity" and "-Infinity", both ways.
+"""
+
+import base64
+import binascii
+from typing import Any
+
+import msgspec
+import orjson
+import torch
+from torch import Tensor
+
+from lossd.errors import UnreadableBody, WrongDtype, WrongShape
+from lossd.wire._checks import checked_shape, dtype_named, from_bytes
+from lossd.wire._json_arrays import read_array
+from lossd.wire.message import Message
+
+media_type = "application/json"
+aliases: tuple[str, ...] = ("text/json",)
+
+_TENSOR_FIELDS = {"dtype", "shape", "data"}
+_TENSORS = ("row_weights", "cotangent")  # tensors that stand beside `inputs`
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_anything = msgspec.json.Decoder()
+
+
+def decode(body: bytes, most_elements: int) -> Message:
+    """Read a message.
+
+    Raises `UnreadableBody` on bytes that are not JSON, and what `read_array` raises.
+    """
+    raw = _members(body, "body")
+    reader = _Reader(most_elements)
+    if "inputs" in raw:
+        for name, value in _members(raw.pop("inputs"), "inputs").items():
+            reader.read(name, value, f"inputs.{name}", may_be_group=True)
+    for name in _TENSORS:
+        if name in raw:
+            reader.read(name, raw.pop(name), name, may_be_group=False)
+    return Message(
+        reader.tensors,
+        {name: _value(value, name) for name, value in raw.items()},
+        frozenset(reader.untyped),
+    )
+
+
+class _Reader:
+    """Collects tensors, and counts their elements against the limit."""
+
+    def __init__(self, most_elements: int) -> None:
+        self.left = most_elements
+        self.tensors: dict[str, Tensor] = {}
+        self.untyped: set[str] = set()
+
+    def read(self, name: str, raw: msgspec.Raw, at: str, *, may_be_group: bool) -> None:
+        text = bytes(raw).strip()
+        if text.startswith(b"{"):
+            members = _members(raw, at)
+            if may_be_group and not members.keys() >= _TENSOR_FIELDS:
+                for key, value in members.items():
+                    self.read(f"{name}/{key}", value, f"{at}.{key}", may_be_group=False)
+                return
+            tensor = self._typed(members, at)
+        else:
+            tensor = read_array(text, at=at, most=self.left)
+            self.untyped.add(name)
+        self.tensors[name] = tensor
+        self.left -= tensor.numel()
+
+    def _typed(self, members: dict[str, msgspec.Raw], at: str) -> Tensor:
+        if members.keys() != _TENSOR_FIELDS:
+            raise WrongDtype(
+                "not a tensor",
+                at=at,
+                expected="nested lists or an object with dtype, shape and data",
+                got=f"an object with {', '.join(sorted(members))}"[:200],
+            )
+        dtype = dtype_named(_value(members["dtype"], at), f"{at}.dtype")
+        shape = checked_shape(_value(members["shape"], at), f"{at}.shape")
+        text = bytes(members["data"]).strip()
+        if text.startswith(b'"'):
+            return from_bytes(_base64(text, at), dtype, shape, f"{at}.data")
+        listed = read_array(text, at=f"{at}.data", most=self.left)
+        return _cast_listed(listed, dtype, shape, at)
+
+
+def _cast_listed(listed: Tensor, dtype: torch.dtype, shape: tuple[int, ...], at: str) -> Tensor:
+    count = 1
+    for size in shape:
+        count *= size
+    if listed.numel() != count or (listed.ndim > 1 and tuple(listed.shape) != shape):
+        raise WrongShape(
+            "the data does not have the declared shape",
+            at=f"{at}.data",
+            expected=f"{list(shape)}"[:200],
+            got=f"{list(listed.shape)}",
+        )
+    if not dtype.is_floating_point and listed.is_floating_point() and listed.numel():
+        raise WrongDtype(
+            "numbers with a fraction or exponent in an integer tensor",
+            at=f"{at}.data",
+            expected=str(dtype).removeprefix("torch."),
+            got="floats",
+        )
+    return _fits(listed, dtype, at).reshape(shape)
+
+
+def _fits(listed: Tensor, dtype: torch.dtype, at: str) -> Tensor:
+    """Cast; an integer that the declared dtype cannot hold is refused rather than wrapped."""
+    cast = listed.to(dtype)
+    if not dtype.is_floating_point and not torch.equal(cast.to(torch.int64), listed.long()):
+        raise WrongDtype(
+            "an integer does not fit the declared dtype",
+            at=f"{at}.data",
+            expected=str(dtype).removeprefix("torch."),
+        )
+    return cast
+
+
+def _base64(text: bytes, at: str) -> bytearray:
+    try:
+        return bytearray(base64.b64decode(_anything.decode(text), validate=True))
+    except (binascii.Error, ValueError) as err:
+        raise UnreadableBody(f"not base64: {err}", at=f"{at}.data") from err
+
+
+def _members(raw: bytes | msgspec.Raw, at: str) -> dict[str, msgspec.Raw]:
+    try:
+        return _object.decode(raw)
+    except msgspec.ValidationError as err:
+        raise UnreadableBody(str(err), at=at, expected="a JSON object") from err
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise UnreadableBody(f"not JSON: {err}", at=at, expected="a JSON object") from err
+    except RecursionError as err:
+        raise UnreadableBody("nested too deeply", at=at) from err
+
+
+def _value(raw: msgspec.Raw, at: str) -> Any:
+    try:
+        return _anything.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        raise UnreadableBody(f"not JSON: {err}", at=at) from err
+    except RecursionError as err:
+        raise UnreadableBody("nested too deeply", at=at) from err
+
+
+def encode(message: Message) -> bytes:
+    """Write a message as strict JSON: `a.b/c` nests, float32 in its shortest digits."""
+    answer: dict[str, Any] = dict(message.fields)
+    for name, tensor in message.tensors.items():
+        place = answer
+        head, _, rest = name.partition(".")
+        *parents, last = [head, *rest.split("/", 1)] if rest else [head]
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = _listed(tensor)
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _listed(tensor: Tensor) -> Any:
+    """Something that orjson writes as nested lists without a Python object per number."""
+    if tensor.dtype == torch.bfloat16:
+        tensor = tensor.float()
+    if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        short = orjson.dumps(_plain(tensor), option=orjson.OPT_SERIALIZE_NUMPY)
+        return _with_strings(orjson.loads(short), tensor.tolist())
+    return _plain(tensor)
+
+
+def _plain(tensor: Tensor) -> Any:
+    return tensor.contiguous().numpy()[()] if tensor.ndim == 0 else tensor.contiguous().numpy()
+
+
+def _with_strings(short: Any, value: Any) -> Any:
+    """The shortest digits of each number, and a string where there are none."""
+    if isinstance(value, list):
+        return [_with_strings(a, b) for a, b in zip(short, value, strict=True)]
+    if short is not None:
+        return short
+    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"

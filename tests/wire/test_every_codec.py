@@ -1,0 +1,96 @@
+"""What every format must do. The list of codecs is the parameter."""
+
+import json
+
+import hypothesis.extra.numpy as arrays
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lossd.errors import LossdError, TooLarge
+from lossd.wire import CODECS, DTYPES, Codec, Message
+
+every_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+MOST = 10_000
+SAFETENSORS = CODECS["application/vnd.safetensors"]
+JSON = CODECS["application/json"]
+
+
+def request_of(codec: Codec, name: str, x: torch.Tensor) -> bytes:
+    """A request that holds one tensor, in the form that states its dtype."""
+    if codec is not JSON:
+        return codec.encode(Message({name: x}))
+    listed = json.loads(JSON.encode(Message({"x": x})))["x"]
+    tensor = {"dtype": str(x.dtype)[6:], "shape": list(x.shape), "data": listed}
+    return json.dumps({"inputs": {name: tensor}}).encode()
+
+
+@every_codec
+@pytest.mark.parametrize("dtype", DTYPES.values(), ids=DTYPES)
+@pytest.mark.parametrize("shape", [(0,), (3,), (2, 3), (2, 0), (1, 2, 2)], ids=str)
+def test_every_dtype_survives(codec: Codec, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+    if codec is JSON and dtype == torch.bool and 0 not in shape:
+        pytest.skip("JSON true and false are no numbers: booleans travel as base64")
+    sent = (torch.arange(int(np.prod(shape))) % 2).reshape(shape).to(dtype)
+    got = codec.decode(request_of(codec, "x", sent), MOST).tensors["x"]
+    assert got.dtype == dtype
+    assert torch.equal(got, sent)
+
+
+@every_codec
+@settings(max_examples=100, deadline=None)
+@given(arrays.arrays(np.float32, arrays.array_shapes(max_dims=4, max_side=5)))
+def test_every_float32_comes_back_bit_for_bit(codec: Codec, array: np.ndarray) -> None:
+    sent = torch.from_numpy(array.copy())
+    got = codec.decode(request_of(codec, "x", sent), MOST).tensors["x"]
+    nan = sent.isnan()
+    assert torch.equal(got.isnan(), nan)
+    assert torch.equal(got[~nan], sent[~nan])
+    assert torch.equal(got[~nan].signbit(), sent[~nan].signbit())
+
+
+@every_codec
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=300))
+def test_noise_is_refused_and_nothing_worse(codec: Codec, body: bytes) -> None:
+    try:
+        codec.decode(body, MOST)
+    except LossdError as err:
+        assert 400 <= err.status < 500
+
+
+@every_codec
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_a_damaged_request_is_refused_or_read(codec: Codec, data: st.DataObject) -> None:
+    body = bytearray(request_of(codec, "logits", torch.arange(12.0).reshape(3, 4)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        codec.decode(bytes(body[: data.draw(st.integers(0, len(body)))]), MOST)
+    except LossdError as err:
+        assert 400 <= err.status < 500
+
+
+@every_codec
+def test_more_elements_than_the_limit_are_refused(codec: Codec) -> None:
+    body = request_of(codec, "x", torch.zeros(101))
+    with pytest.raises(TooLarge):
+        codec.decode(body, 100)
+    assert codec.decode(body, 101).tensors["x"].numel() == 101
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5), max_size=3),
+    st.sampled_from(["params", "wrt"]),
+)
+def test_fields_beside_tensors_survive_safetensors(value: dict[str, object], name: str) -> None:
+    try:
+        body = SAFETENSORS.encode(Message({"x": torch.zeros(1)}, {name: value}))
+    except UnicodeEncodeError:
+        return
+    got = SAFETENSORS.decode(body, MOST).fields[name]
+    assert json.dumps(got) == json.dumps(value) or isinstance(got, str)
