@@ -40,8 +40,8 @@ class Arg:
 
     doc: str
     gradient: bool = False
-    low: float | None = None
-    high: float | None = None
+    low: float | int | None = None
+    high: float | int | None = None
     values: tuple[int, ...] | None = None
     minus_infinity: bool = False
     index_of: str | None = None

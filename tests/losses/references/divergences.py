@@ -82,10 +82,16 @@ def kl_divergence() -> list[dict[str, Any]]:
         row_case(f"{DIGITS}: 0 log 0 is 0", f, zeros, wrt=tuple(zeros)),
         {
             "from": "by hand: q = 0 < p costs infinity, and the term has no gradient by ruling",
-            "inputs": {"p_log_probabilities": [[0.0]], "q_log_probabilities": [["-Infinity"]]},
+            "inputs": {
+                "p_log_probabilities": [[0.0, "-Infinity"]],
+                "q_log_probabilities": [["-Infinity", 0.0]],
+            },
             "params": {},
             "values": ["Infinity"],
-            "gradients": {"p_log_probabilities": [[0.0]], "q_log_probabilities": [[0.0]]},
+            "gradients": {
+                "p_log_probabilities": [[0.0, 0.0]],
+                "q_log_probabilities": [[0.0, 0.0]],
+            },
         },
     ]
 
