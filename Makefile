@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml clients/python/pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 		{ echo "python3 -m venv failed; on Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@echo "installing into $(VENV) (minutes the first time)"
-	@if [ -n "$(TORCH_INDEX)" ]; then $(PIP) torch --index-url "$(TORCH_INDEX)"; fi
+	@if [ -n "$(TORCH_INDEX)" ]; then $(PIP) --no-deps torch --index-url "$(TORCH_INDEX)"; fi
 	@$(PIP) --editable '.[dev]' --editable ./clients/python
 	@touch $(STAMP)
 

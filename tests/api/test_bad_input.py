@@ -1,4 +1,4 @@
-"""Hostile callers: every mistake is a 4xx in one shape that names the place, and service goes on."""
+"""Hostile callers: every mistake is a 4xx in one shape that names its place, and life goes on."""
 
 import json
 import socket
@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from conftest import running
 from lossd import errors
 from lossd.losses import CATALOG
 from lossd.settings import Settings

@@ -9,12 +9,12 @@ import httpx
 import numpy as np
 import pytest
 import torch
-from case_requests import CASES, CPU, example, message_of
 from catalog_cases import Case, numbers
 
+from case_requests import CASES, CPU, example, message_of
 from lossd.engine import compute
 from lossd.losses import CATALOG
-from lossd.schema import parse_call, to_message
+from lossd.schema import to_message
 from lossd.wire import CODECS, Codec, Message
 
 every_loss = pytest.mark.parametrize("name", CATALOG)

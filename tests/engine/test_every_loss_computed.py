@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 from catalog_cases import Case, tensor
-from case_requests import CASES, finite, message_of, rows_of, run
 
+from case_requests import CASES, finite, message_of, rows_of, run
 from lossd.losses import CATALOG
 from lossd.wire import Message
 

@@ -15,7 +15,6 @@ from lossd import errors
 from lossd.cli.files import load
 from lossd.engine import compute, pick_device
 from lossd.errors import LossdError, UnreadableBody
-from lossd.losses import find
 from lossd.schema import parse_call, to_message
 from lossd.wire import CODECS, Message
 
@@ -125,9 +124,8 @@ def _value(text: str) -> Any:
 def _remote(url: str, loss: str, request: Message) -> Message:
     """The same call over HTTP; numbers without a dtype get the one that they would have here."""
     dtype = getattr(torch, request.fields["dtype"])
-    floats = {name for name, each in find(loss).inputs.items() if each.kind == "float"}
     tensors = {
-        name: x.to(dtype) if name in request.untyped and name.partition("/")[0] in floats else x
+        name: x.to(dtype) if name in request.untyped and x.is_floating_point() else x
         for name, x in request.tensors.items()
     }
     body = _BINARY.encode(Message(tensors, request.fields))

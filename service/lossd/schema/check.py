@@ -98,19 +98,11 @@ def _to_kind(want: InputSpec, x: Tensor, at: str, options: Options, untyped: boo
             got = "a number with a fraction or exponent" if untyped else _name(x.dtype)
             raise WrongDtype(f"{want.name} must be integers", at=at, expected="integers", got=got)
         return x.long()
-    if untyped:
-        return _as_real(x, options, at)
-    if x.dtype not in _FLOATS:
-        raise WrongDtype(
-            f"{want.name} must be real numbers",
-            at=at,
-            expected="float16, bfloat16, float32 or float64",
-            got=_name(x.dtype),
-        )
-    return x
+    return x if x.dtype in _FLOATS and not untyped else _as_real(x, options, at)
 
 
 def _as_real(x: Tensor, options: Options, at: str) -> Tensor:
+    """Numbers without a float dtype of their own take the one that the request names."""
     cast = x.to(getattr(torch, options.dtype))
     if not bool(cast.isfinite().all()):
         lost = cast.isinf() & x.isfinite()
@@ -198,9 +190,7 @@ def _row_weights(spec: LossSpec, message: Message, sizes: Sizes) -> Tensor | Non
         return None
     if spec.items[:1] != ("rows",):
         raise BadOption(f"{spec.name} has one value, and no rows to weigh", at="row_weights")
-    x = x.double() if "row_weights" in message.untyped or x.dtype in _FLOATS else None
-    if x is None:
-        raise WrongDtype("row_weights must be real numbers", at="row_weights", expected="floats")
+    x = x.double()
     rows = sizes["rows"][0]
     if tuple(x.shape) != (rows,):
         raise WrongShape(
@@ -224,10 +214,8 @@ def _cotangent(message: Message, items: tuple[int, ...], options: Options) -> Te
     x = message.tensors.get("cotangent")
     if x is None:
         return None
-    if "cotangent" in message.untyped:
+    if "cotangent" in message.untyped or x.dtype not in _FLOATS:
         x = _as_real(x, options, "cotangent")
-    if x.dtype not in _FLOATS:
-        raise WrongDtype("cotangent must be real numbers", at="cotangent", expected="floats")
     if tuple(x.shape) != items:
         raise WrongShape(
             "cotangent has one number per value of the loss",

@@ -1,0 +1,1 @@
+"""`python -m benchmarks`: every benchmark, or those named."""

@@ -1,0 +1,36 @@
+"""`python -m benchmarks [--list] [name ...]`: runs the `main()` of each `bench_<name>.py` here."""
+
+import argparse
+import importlib
+import sys
+from pathlib import Path
+
+PREFIX = "bench_"
+
+
+def names() -> list[str]:
+    """The benchmarks in this folder, without the prefix of their files."""
+    files = Path(__file__).parent.glob(f"{PREFIX}*.py")
+    return sorted(file.stem.removeprefix(PREFIX) for file in files)
+
+
+def main() -> int:
+    """Exit code: 0, or 2 for a benchmark that does not exist."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--list", action="store_true", help="print the names and stop")
+    parser.add_argument("name", nargs="*", help="which to run; all if none is named")
+    arguments = parser.parse_args()
+    known = names()
+    if unknown := sorted(set(arguments.name) - set(known)):
+        parser.error(f"no benchmark named {', '.join(unknown)}; there are {', '.join(known)}")
+    if arguments.list:
+        print("\n".join(known))
+        return 0
+    for name in arguments.name or known:
+        print(f"# {name}", file=sys.stderr)
+        importlib.import_module(f"benchmarks.{PREFIX}{name}").main()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The demonstration: real outputs of a real model through every loss."""

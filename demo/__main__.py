@@ -1,0 +1,109 @@
+"""`python -m demo`: a real model's outputs, posted to every loss of a running service.
+
+Starts `lossd serve` on a free loopback port, trains a small classifier on scikit-learn's digits,
+prints a line per loss, stops the service.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from demo.digits import Outputs, train
+from lossd_client import Client, LossdError, Result, Retry
+
+COLUMNS = ("loss", "value", "sum", "denominator", "gradient norm", "worst row", "ms")
+
+
+@contextmanager
+def service() -> Iterator[str]:
+    """A service of its own on a free port; yields its URL."""
+    command = [sys.executable, "-m", "lossd", "serve", "--host", "127.0.0.1", "--port", "0"]
+    environment = os.environ | {"LOSSD_LOG_LEVEL": "warning", "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        if not first.startswith("lossd is at "):
+            raise SystemExit(f"the service did not start: exit code {process.wait()}")
+        yield first.split()[-1]
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def wait_until_ready(client: Client) -> None:
+    deadline_s = time.monotonic() + 60
+    while not client.is_ready():
+        if time.monotonic() > deadline_s:
+            raise SystemExit("the service did not become ready within 60 s")
+        time.sleep(0.1)
+
+
+def gradient_norm(result: Result) -> float:
+    parts = list(_arrays(result.gradients))
+    return float(np.sqrt(sum(np.square(part, dtype=np.float64).sum() for part in parts)))
+
+
+def _arrays(gradients: Mapping[str, Any]) -> Iterator[np.ndarray]:
+    for each in gradients.values():
+        if isinstance(each, Mapping):
+            yield from _arrays(each)
+        else:
+            yield each
+
+
+def worst_row(result: Result) -> str:
+    if result.rows is None or result.rows.ndim == 0:
+        return "-"
+    per_row = result.rows.reshape(len(result.rows), -1).sum(1)
+    return str(int(per_row.argmax()))
+
+
+def measure(client: Client, name: str, outputs: Outputs) -> list[str]:
+    started_s = time.perf_counter()
+    inputs = outputs.inputs_for(name)
+    result = client.compute(name, outputs=["value", "rows", "gradients"], inputs=inputs)
+    took_ms = 1e3 * (time.perf_counter() - started_s)
+    value = "null" if result.value is None else f"{result.value:.6f}"
+    numbers = [f"{result.sum:.4f}", f"{result.denominator:g}", f"{gradient_norm(result):.3e}"]
+    return [name, value, *numbers, worst_row(result), f"{took_ms:.2f}"]
+
+
+def main() -> int:
+    console = Console()
+    quiet = not console.is_terminal
+    outputs = train(lambda epochs: track(epochs, "training on digits", disable=quiet))
+    console.print(f"held-out accuracy of the model: {outputs.accuracy:.3f}")
+    rows = []
+    with service() as url, Client(url, retry=Retry(times=5)) as client:
+        wait_until_ready(client)
+        names = [each["name"] for each in client.losses()]
+        for name in track(names, "computing losses", disable=quiet):
+            try:
+                rows.append(measure(client, name, outputs))
+            except (LossdError, KeyError) as err:
+                print(f"demo: {name}: {type(err).__name__}: {err}", file=sys.stderr)
+                return 1
+    if quiet:
+        widths = [max(len(row[i]) for row in [*rows, COLUMNS]) for i in range(len(COLUMNS))]
+        for row in [list(COLUMNS), *rows]:
+            print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
+        return 0
+    table = Table(*COLUMNS)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
