@@ -1,7 +1,7 @@
 """Every loss through the engine, against its own plain function under eager autograd.
 
-What the engine adds (checks are not part of it) is the ratio of the two. Answers are compared first;
-then the two alternate. One JSON line per loss; units are in the names.
+What the engine adds (checks are not part of it) is the ratio of the two. Answers are compared
+first; then the two alternate. One JSON line per loss; units are in the names.
 """
 
 import json

@@ -8,17 +8,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from demo.digits import Outputs, train
-from lossd_client import Client, LossdError, Result, Retry
+from lossd_client import Client, LossdError, Result
 
 COLUMNS = ("loss", "value", "sum", "denominator", "gradient norm", "worst row", "ms")
 
@@ -78,30 +79,35 @@ def measure(client: Client, name: str, outputs: Outputs) -> list[str]:
     return [name, value, *numbers, worst_row(result), f"{took_ms:.2f}"]
 
 
+def print_line(cells: Sequence[str]) -> None:
+    print("  ".join([cells[0].ljust(32), *(cell.rjust(13) for cell in cells[1:])]), flush=True)
+
+
 def main() -> int:
     console = Console()
     quiet = not console.is_terminal
-    outputs = train(lambda epochs: track(epochs, "training on digits", disable=quiet))
+    outputs = train(
+        lambda epochs: track(epochs, "training on digits", console=console, disable=quiet)
+    )
     console.print(f"held-out accuracy of the model: {outputs.accuracy:.3f}")
-    rows = []
-    with service() as url, Client(url, retry=Retry(times=5)) as client:
+    table = Table(*COLUMNS)
+    if quiet:
+        print_line(COLUMNS)
+    # A transport of its own, so that a proxy in the environment is not asked for loopback.
+    with service() as url, Client(url, transport=httpx.HTTPTransport()) as client:
         wait_until_ready(client)
         names = [each["name"] for each in client.losses()]
-        for name in track(names, "computing losses", disable=quiet):
+        for name in track(names, "computing losses", console=console, disable=quiet):
             try:
-                rows.append(measure(client, name, outputs))
+                row = measure(client, name, outputs)
             except (LossdError, KeyError) as err:
                 print(f"demo: {name}: {type(err).__name__}: {err}", file=sys.stderr)
                 return 1
-    if quiet:
-        widths = [max(len(row[i]) for row in [*rows, COLUMNS]) for i in range(len(COLUMNS))]
-        for row in [list(COLUMNS), *rows]:
-            print("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)))
-        return 0
-    table = Table(*COLUMNS)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
+            table.add_row(*row)
+            if quiet:
+                print_line(row)
+    if not quiet:
+        console.print(table)
     return 0
 
 

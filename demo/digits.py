@@ -36,7 +36,7 @@ class Outputs:
         regression = {"prediction": softmax.numpy(), "target": one_hot}
         classification = {"logits": self.logits, "labels": self.labels}
         binary = {"logits": self.logits, "targets": one_hot}
-        is_even = {"scores": self.scores[: len(self.labels)], "labels": 1 - 2 * (self.labels % 2)}
+        one_against_rest = {"scores": self.logits, "labels": 2 * one_hot.astype(np.int64) - 1}
         adversarial = self.adversarial_logits
         penalty = {"weights": self.weights}
         return {
@@ -46,7 +46,7 @@ class Outputs:
                 classification,
             ),
             **dict.fromkeys(("binary_cross_entropy_with_logits", "sigmoid_focal"), binary),
-            **dict.fromkeys(("hinge", "squared_hinge"), is_even),
+            **dict.fromkeys(("hinge", "squared_hinge"), one_against_rest),
             **dict.fromkeys(("l1_penalty", "l2_penalty", "elastic_net"), penalty),
             "nll": {"log_probabilities": softmax.log().numpy(), "labels": self.labels},
             "binary_cross_entropy": {"probabilities": softmax.numpy(), "targets": one_hot},

@@ -11,7 +11,7 @@ from lossd import __version__
 from lossd.api import health, losses, problem
 from lossd.api.edge import Edge
 from lossd.api.openapi import build_openapi
-from lossd.engine import Engine, compute
+from lossd.engine import Admission, Engine, compute
 from lossd.losses import CATALOG
 from lossd.schema.describe import example_call
 from lossd.settings import Settings
@@ -20,16 +20,12 @@ from lossd.settings import Settings
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service as an ASGI app. Settings come from the environment unless given."""
     settings = settings or Settings()
-    engine = Engine(
-        settings.device,
-        lanes=settings.lanes,
-        threads=settings.threads,
-        max_queue=settings.max_queue,
-    )
+    engine = Engine(settings.device, lanes=settings.lanes, threads=settings.threads)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await engine.off_loop(_warm_up, engine)
+        await engine.off_loop(app.openapi)
         app.state.ready = True
         yield
         app.state.ready = False
@@ -39,6 +35,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         title="lossd", version=__version__, lifespan=lifespan, middleware=[Middleware(Edge)]
     )
     app.state.engine, app.state.settings, app.state.ready = engine, settings, False
+    app.state.admission = Admission(
+        max_requests=settings.max_queue, max_bytes=settings.max_bytes_in_flight
+    )
     app.include_router(losses.router)
     app.include_router(health.router)
     problem.install(app)

@@ -28,6 +28,9 @@ class Settings(BaseSettings):
     max_elements: int = Field(
         64 * MIB, ge=1, description="Most tensor elements in one request; more answer 413."
     )
+    max_bytes_in_flight: int = Field(
+        2048 * MIB, ge=1, description="Most bytes of bodies held at once; more answer 503."
+    )
     max_queue: int = Field(
         256, ge=1, description="Calls that may wait or run at once; one more answers 503."
     )

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from lossd.engine import Engine, compute, pick_device
+from lossd.engine import Admission, Engine, compute, pick_device
 from lossd.errors import DeadlineExceeded, Overloaded
 from lossd.schema import Call, parse_call
 from lossd.wire import Message
@@ -61,18 +61,28 @@ def test_gradients_that_do_not_fit_half_precision_are_announced() -> None:
 
 
 def test_a_full_queue_refuses_and_frees_its_places() -> None:
-    engine = Engine("cpu", lanes=1, threads=1, max_queue=1)
-    with engine.admission(), pytest.raises(Overloaded), engine.admission():
+    admission = Admission(max_requests=1, max_bytes=10)
+    with admission.enter(), pytest.raises(Overloaded), admission.enter():
         raise AssertionError("there was no place")
-    with engine.admission():
-        assert engine.admitted == 1
-    assert engine.admitted == 0
-    engine.close()
+    with admission.enter():
+        assert admission.requests == 1
+    assert admission.requests == 0
+
+
+def test_bytes_are_held_until_their_request_is_done() -> None:
+    admission = Admission(max_requests=9, max_bytes=10)
+    with admission.enter() as one, admission.enter() as other:
+        one.hold(6)
+        with pytest.raises(Overloaded):
+            other.hold(6)
+    with admission.enter() as another:
+        another.hold(10)
+    assert admission.held_bytes == 0
 
 
 def test_a_call_that_cannot_start_in_time_is_not_computed() -> None:
     async def late() -> None:
-        engine = Engine("cpu", lanes=1, threads=1, max_queue=4)
+        engine = Engine("cpu", lanes=1, threads=1)
         blocking = asyncio.get_running_loop().run_in_executor(engine._lanes, time.sleep, 0.2)
         with pytest.raises(DeadlineExceeded):
             await engine.submit(focal_call([1.0]), timeout_s=0.05)
@@ -84,7 +94,7 @@ def test_a_call_that_cannot_start_in_time_is_not_computed() -> None:
 
 def test_the_event_loop_turns_while_a_call_is_computed() -> None:
     async def turns() -> int:
-        engine = Engine("cpu", lanes=1, threads=1, max_queue=4)
+        engine = Engine("cpu", lanes=1, threads=1)
         tensors = {"logits": torch.zeros(4000, 1000), "labels": torch.zeros(4000, dtype=torch.long)}
         call = parse_call("cross_entropy", Message(tensors))
         running = asyncio.ensure_future(engine.submit(call, timeout_s=30))

@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lossd.errors import LossdError, TooLarge
+from lossd.errors import LossdError, TooLarge, WrongShape
 from lossd.wire import CODECS, DTYPES, Codec, Message
+from lossd.wire._checks import MAX_TENSORS
 
 every_codec = pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
 MOST = 10_000
@@ -95,3 +96,25 @@ def test_fields_beside_tensors_survive_safetensors(value: dict[str, object], nam
         return
     got = SAFETENSORS.decode(body, MOST).fields[name]
     assert json.dumps(got) == json.dumps(value) or isinstance(got, str)
+
+
+@every_codec
+def test_more_tensors_than_the_limit_are_refused(codec: Codec) -> None:
+    tensors = {f"w/{i}": torch.zeros(0) for i in range(MAX_TENSORS + 1)}
+    if codec is JSON:
+        group = {name.removeprefix("w/"): [] for name in tensors}
+        body = json.dumps({"inputs": {"w": group}}).encode()
+    else:
+        body = codec.encode(Message(tensors))
+    with pytest.raises(TooLarge):
+        codec.decode(body, MOST)
+
+
+def test_base64_counts_against_the_limit_of_elements() -> None:
+    with pytest.raises(TooLarge):
+        JSON.decode(request_of(JSON, "x", torch.zeros(101, dtype=torch.bool)), 100)
+
+
+def test_a_shape_of_too_many_dimensions_is_refused() -> None:
+    with pytest.raises(WrongShape):
+        SAFETENSORS.decode(SAFETENSORS.encode(Message({"x": torch.zeros([1] * 9)})), MOST)

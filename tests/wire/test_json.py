@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lossd.errors import LossdError, OutOfRange, UnreadableBody, WrongDtype, WrongShape
-from lossd.wire import CODECS, Message
+from lossd.wire import CODECS, Message, _json_arrays
 from lossd.wire._json_arrays import PIECE_BYTES, read_array
 
 JSON = CODECS["application/json"]
@@ -206,3 +206,11 @@ def test_float32_is_written_in_its_shortest_digits() -> None:
     assert (
         JSON.encode(Message({"rows": torch.tensor([0.1, 1 / 3])})) == b'{"rows":[0.1,0.33333334]}'
     )
+
+
+@pytest.mark.parametrize("text", ["[[1, 2], [3, 4]]", "[1.5, 2]", "[]", "[[[0.1]]]"])
+def test_the_slow_path_reads_the_same(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = read(text)
+    monkeypatch.setattr(_json_arrays, "simdjson", None)
+    slow = read(text)
+    assert torch.equal(fast, slow) and fast.dtype == slow.dtype

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from lossd.api.body import read_body
-from lossd.engine import Engine
+from lossd.engine import Admission, Engine
 from lossd.losses import find
 from lossd.schema import parse_call, to_message
 from lossd.schema.describe import describe, list_losses
@@ -21,6 +21,11 @@ router = APIRouter(prefix="/v1/losses", tags=["losses"])
 def engine_of(request: Request) -> Engine:
     engine: Engine = request.app.state.engine
     return engine
+
+
+def admission_of(request: Request) -> Admission:
+    admission: Admission = request.app.state.admission
+    return admission
 
 
 def settings_of(request: Request) -> Settings:
@@ -49,24 +54,28 @@ async def compute_one(
     loss: str,
     request: Request,
     engine: Annotated[Engine, Depends(engine_of)],
+    admission: Annotated[Admission, Depends(admission_of)],
     settings: Annotated[Settings, Depends(settings_of)],
 ) -> Response:
     """Value, rows and gradients of one loss, answered in the format it was asked in."""
-    with engine.admission():
+    with admission.enter() as lease:
         find(loss)
         reader = reader_for(request.headers.get("content-type", ""))
         writer = writer_for(request.headers.get("accept", ""), default=reader)
-        return await _answer(loss, request, engine, settings, reader, writer)
+        body = await read_body(request, lease, settings)
+        return await _answer(loss, request, body, engine, settings, reader, writer)
 
 
 async def _answer(
-    loss: str, request: Request, engine: Engine, settings: Settings, reader: Codec, writer: Codec
+    loss: str,
+    request: Request,
+    body: bytes,
+    engine: Engine,
+    settings: Settings,
+    reader: Codec,
+    writer: Codec,
 ) -> Response:
     clock = _Clock(request)
-    body = await read_body(
-        request, most_bytes=settings.max_body_bytes, timeout_s=settings.body_timeout_s
-    )
-    clock.note("read")
 
     def parse() -> Any:
         return parse_call(loss, reader.decode(body, settings.max_elements))

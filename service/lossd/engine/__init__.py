@@ -4,17 +4,18 @@ import asyncio
 import functools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 import torch
 
+from lossd.engine.admission import Admission as Admission
+from lossd.engine.admission import Lease as Lease
 from lossd.engine.compute import compute as compute
 from lossd.engine.devices import pick_device as pick_device
-from lossd.errors import DeadlineExceeded, Overloaded
+from lossd.errors import DeadlineExceeded
 from lossd.schema import Call, Result
 
 P = ParamSpec("P")
@@ -27,32 +28,11 @@ class Engine:
     `threads` is the number of CPU threads that one call may use; 0 is every core over the lanes.
     """
 
-    def __init__(self, device: str, *, lanes: int, threads: int, max_queue: int) -> None:
+    def __init__(self, device: str, *, lanes: int, threads: int) -> None:
         self.device = pick_device(device)
         torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // lanes))
         self._lanes = ThreadPoolExecutor(lanes, thread_name_prefix="lossd-lane")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="lossd-wire")
-        self._max_queue = max_queue
-        self._admitted = 0
-
-    @property
-    def admitted(self) -> int:
-        """Requests that are being read, wait, or run."""
-        return self._admitted
-
-    @contextmanager
-    def admission(self) -> Iterator[None]:
-        """Hold a place in the queue, from before the body is read. Raises `Overloaded`."""
-        if self._admitted >= self._max_queue:
-            raise Overloaded(
-                "the queue is full",
-                expected=f"at most {self._max_queue} requests at once (LOSSD_MAX_QUEUE)",
-            )
-        self._admitted += 1
-        try:
-            yield
-        finally:
-            self._admitted -= 1
 
     async def submit(self, call: Call, *, timeout_s: float) -> Result:
         """Compute a call without blocking the event loop.

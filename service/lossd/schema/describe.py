@@ -113,8 +113,9 @@ def example_call(spec: LossSpec) -> Call:
 
 def curl(spec: LossSpec, request: dict[str, Any], base_url: str) -> str:
     """A shell line that makes a call."""
+    address = shlex.quote(f"{base_url}/v1/losses/{spec.name}")
     body = shlex.quote(orjson.dumps(request).decode())
-    return f"curl -s {base_url}/v1/losses/{spec.name} -H 'Content-Type: application/json' -d {body}"
+    return f"curl -s {address} -H 'Content-Type: application/json' -d {body}"
 
 
 @functools.cache

@@ -27,6 +27,7 @@ DTYPES: dict[str, torch.dtype] = {
     )
 }
 MAX_DIMS = 8
+MAX_TENSORS = 10_000
 
 
 def dtype_named(name: object, at: str) -> torch.dtype:
@@ -76,4 +77,11 @@ def too_many(most: int, at: str) -> TooLarge:
         at=at,
         expected=f"at most {most} (LOSSD_MAX_ELEMENTS)",
         got="more",
+    )
+
+
+def too_many_tensors(at: str) -> TooLarge:
+    """The error for a request of more than `MAX_TENSORS` tensors."""
+    return TooLarge(
+        "too many tensors in one request", at=at, expected=f"at most {MAX_TENSORS}", got="more"
     )

@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from lossd.errors import UnreadableBody, WrongDtype, WrongShape
-from lossd.wire._checks import checked_shape, dtype_named, from_bytes
+from lossd.wire._checks import (
+    MAX_TENSORS,
+    checked_shape,
+    dtype_named,
+    from_bytes,
+    too_many,
+    too_many_tensors,
+)
 from lossd.wire._json_arrays import read_array
 from lossd.wire.message import Message
 
@@ -50,7 +57,7 @@ class _Reader:
     """Collects tensors, and counts their elements against the limit."""
 
     def __init__(self, most_elements: int) -> None:
-        self.left = most_elements
+        self.most = self.left = most_elements
         self.tensors: dict[str, Tensor] = {}
         self.untyped: set[str] = set()
 
@@ -68,6 +75,10 @@ class _Reader:
             self.untyped.add(name)
         self.tensors[name] = tensor
         self.left -= tensor.numel()
+        if self.left < 0:
+            raise too_many(self.most, at)
+        if len(self.tensors) > MAX_TENSORS:
+            raise too_many_tensors(at)
 
     def _typed(self, members: dict[str, msgspec.Raw], at: str) -> Tensor:
         if members.keys() != _TENSOR_FIELDS:

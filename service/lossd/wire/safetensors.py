@@ -13,18 +13,22 @@ import safetensors.torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from lossd.errors import UnreadableBody
-from lossd.wire._checks import DTYPES, too_many
+from lossd.errors import UnreadableBody, WrongShape
+from lossd.wire._checks import DTYPES, MAX_DIMS, MAX_TENSORS, too_many, too_many_tensors
 from lossd.wire.message import Message
 
 media_type = "application/vnd.safetensors"
 aliases: tuple[str, ...] = ("application/x-safetensors",)
+
+_MOST_HEADER_BYTES = 16 << 20
 
 
 def decode(body: bytes, most_elements: int) -> Message:
     """Read a message. Raises `UnreadableBody` on bytes that are not safetensors, `TooLarge`."""
     header = _header(body)
     metadata = header.pop("__metadata__", None) or {}
+    if len(header) > MAX_TENSORS:
+        raise too_many_tensors("body")
     elements = sum(_elements(name, entry) for name, entry in header.items())
     if elements > most_elements:
         raise too_many(most_elements, "body")
@@ -51,11 +55,12 @@ def _header(body: bytes) -> dict[str, Any]:
             "no header", at="body", expected="at least 8 bytes", got=f"{len(body)} bytes"
         )
     size = int.from_bytes(body[:8], "little")
-    if size > len(body) - 8:
+    most = min(len(body) - 8, _MOST_HEADER_BYTES)
+    if size > most:
         raise UnreadableBody(
-            "the header is longer than the body",
+            "the header is longer than the body, or than any header should be",
             at="body",
-            expected=f"at most {len(body) - 8} bytes",
+            expected=f"at most {most} bytes",
             got=f"{size} bytes",
         )
     try:
@@ -76,6 +81,9 @@ def _elements(name: str, entry: Any) -> int:
     shape = entry.get("shape") if isinstance(entry, dict) else None
     if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
         raise UnreadableBody("a tensor without a shape", at=f"inputs.{name}"[:200])
+    if len(shape) > MAX_DIMS:
+        expected = f"at most {MAX_DIMS} dimensions"
+        raise WrongShape("too many dimensions", at=f"inputs.{name}"[:200], expected=expected)
     return math.prod(shape)
 
 

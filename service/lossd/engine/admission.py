@@ -1,0 +1,49 @@
+"""Who may come in: bounds on requests and on bytes held at once, counted from the first byte."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lossd.errors import Overloaded
+
+
+class Lease:
+    """One request's place in the queue, and the bytes that it holds."""
+
+    def __init__(self, admission: "Admission") -> None:
+        self._admission = admission
+        self.held_bytes = 0
+
+    def hold(self, more_bytes: int) -> None:
+        """Count bytes that have arrived. Raises `Overloaded`."""
+        self._admission.held_bytes += more_bytes
+        self.held_bytes += more_bytes
+        most = self._admission.max_bytes
+        if self._admission.held_bytes > most:
+            raise Overloaded(
+                "too many bytes are held already",
+                expected=f"at most {most} bytes at once (LOSSD_MAX_BYTES_IN_FLIGHT)",
+            )
+
+
+class Admission:
+    """Counts on the event loop alone, so it needs no lock."""
+
+    def __init__(self, *, max_requests: int, max_bytes: int) -> None:
+        self.max_requests, self.max_bytes = max_requests, max_bytes
+        self.requests = self.held_bytes = 0
+
+    @contextmanager
+    def enter(self) -> Iterator[Lease]:
+        """Hold a place from before the body is read. Raises `Overloaded`."""
+        if self.requests >= self.max_requests:
+            raise Overloaded(
+                "the queue is full",
+                expected=f"at most {self.max_requests} requests at once (LOSSD_MAX_QUEUE)",
+            )
+        lease = Lease(self)
+        self.requests += 1
+        try:
+            yield lease
+        finally:
+            self.requests -= 1
+            self.held_bytes -= lease.held_bytes
