@@ -74,9 +74,9 @@ def measure(client: Client, name: str, outputs: Outputs) -> list[str]:
     inputs = outputs.inputs_for(name)
     result = client.compute(name, outputs=["value", "rows", "gradients"], inputs=inputs)
     took_ms = 1e3 * (time.perf_counter() - started_s)
-    value = "null" if result.value is None else f"{result.value:.6f}"
-    numbers = [f"{result.sum:.4f}", f"{result.denominator:g}", f"{gradient_norm(result):.3e}"]
-    return [name, value, *numbers, worst_row(result), f"{took_ms:.2f}"]
+    value = "null" if result.value is None else f"{result.value:.5g}"
+    numbers = [f"{result.sum:.6g}", f"{result.denominator:g}", f"{gradient_norm(result):.2e}"]
+    return [name, value, *numbers, worst_row(result), f"{took_ms:.1f}"]
 
 
 def print_line(cells: Sequence[str]) -> None:
@@ -86,18 +86,19 @@ def print_line(cells: Sequence[str]) -> None:
 def main() -> int:
     console = Console()
     quiet = not console.is_terminal
-    outputs = train(
-        lambda epochs: track(epochs, "training on digits", console=console, disable=quiet)
-    )
+    follow = functools.partial(track, console=console, disable=quiet)
+    outputs = train(lambda epochs: follow(epochs, "training on digits"))
     console.print(f"held-out accuracy of the model: {outputs.accuracy:.3f}")
-    table = Table(*COLUMNS)
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column == "loss" else "right", overflow="fold")
     if quiet:
         print_line(COLUMNS)
     # A transport of its own, so that a proxy in the environment is not asked for loopback.
     with service() as url, Client(url, transport=httpx.HTTPTransport()) as client:
         wait_until_ready(client)
         names = [each["name"] for each in client.losses()]
-        for name in track(names, "computing losses", console=console, disable=quiet):
+        for name in follow(names, "computing losses"):
             try:
                 row = measure(client, name, outputs)
             except (LossdError, KeyError) as err:
