@@ -4,6 +4,7 @@ Starts `lossd serve` on a free loopback port, trains a small classifier on sciki
 prints a line per loss, stops the service.
 """
 
+import functools
 import os
 import subprocess
 import sys
