@@ -214,3 +214,29 @@ def test_the_slow_path_reads_the_same(text: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(_json_arrays, "simdjson", None)
     slow = read(text)
     assert torch.equal(fast, slow) and fast.dtype == slow.dtype
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "at"),
+    [
+        (("1.5", '"NaN"'), None, ""),
+        (("1.5", "123456789012345678901234567890"), None, ""),
+        (("1.5", "true"), WrongDtype, "x[3999][49]"),
+        (("1.5", '"a"'), WrongShape, "x"),
+        (("1.5", "1e999"), OutOfRange, "x[3999][49]"),
+        (("1.5", "1.5, 2"), WrongShape, "x"),
+    ],
+)
+def test_a_fault_at_the_end_of_a_large_array_is_found_without_reading_it_slowly(
+    change: tuple[str, str], error: type[LossdError] | None, at: str
+) -> None:
+    rows = [[0.123456789012345678] * 50] * 4000
+    rows[-1] = [*rows[0][:-1], 1.5]
+    text = json.dumps(rows).replace(*change) + " " * _json_arrays.EXPLAINED_BYTES
+    if error is None:
+        got = read(text)
+        assert got.shape == (4000, 50) and (got[-1, -1].isnan() or got[-1, -1] > 1e29)
+        return
+    with pytest.raises(error) as caught:
+        read(text)
+    assert caught.value.at == at

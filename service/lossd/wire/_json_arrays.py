@@ -1,8 +1,9 @@
 """Nested JSON lists to tensors, without a Python object per number.
 
 The brackets and commas alone, compared with those that a rectangular array would have, prove the
-shape; then the numbers are read as one flat list. Only what fails is read again, slowly, to say
-where. The text is known to be valid JSON here.
+shape; then the numbers are read as one flat list, in pieces, so that no body holds the interpreter
+lock for long. Only a piece that fails is read again, slowly, to say where. The text is known to be
+valid JSON here.
 """
 
 import json
@@ -21,10 +22,12 @@ try:
 except ModuleNotFoundError:  # no wheels for the newest Pythons; the slow path reads everything
     simdjson = None  # type: ignore[assignment] # tested for before use
 
-PIECE_BYTES = 1 << 20  # parsing holds the interpreter lock, so it is done in pieces of about 2 ms
+PIECE_BYTES = 1 << 20  # about 2 ms of parsing
+EXPLAINED_BYTES = 4 << 20  # a larger array that is ragged is refused without the exact place
 NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b"[],"))
 _BRACKETS_TO_SPACES = bytes.maketrans(b"[]", b"  ")
+Numbers = np.ndarray[Any, Any]
 
 
 def read_array(text: bytes, *, at: str, most: int) -> Tensor:
@@ -36,12 +39,27 @@ def read_array(text: bytes, *, at: str, most: int) -> Tensor:
     """
     if text.count(b",") >= most:
         raise too_many(most, at)
-    shape = None if b'"' in text else _rectangular(text)
-    if shape is not None and simdjson is not None:
-        flat = _flat_numbers(text, math.prod(shape))
-        if flat is not None:
+    shape = _rectangular(text) if _has_only_legal_strings(text) else None
+    if shape is not None:
+        flat = _flat_numbers(text, shape, at)
+        if len(flat) == math.prod(shape):
             return torch.from_numpy(flat).reshape(shape)
-    return _read_slowly(text, at)
+    if len(text) <= EXPLAINED_BYTES:
+        return _read_slowly(text, at)
+    raise WrongShape(
+        "not a rectangular array of numbers",
+        at=at,
+        expected="numbers, in lists of equal length",
+        got="too much of it to say where it is not",
+    )
+
+
+def _has_only_legal_strings(text: bytes) -> bool:
+    if b'"' not in text:
+        return True
+    for word in NONFINITE:
+        text = text.replace(b'"%b"' % word.encode(), b"")
+    return b'"' not in text
 
 
 def _rectangular(text: bytes) -> tuple[int, ...] | None:
@@ -69,32 +87,64 @@ def _rectangular(text: bytes) -> tuple[int, ...] | None:
     return tuple(reversed(sizes))
 
 
-def _flat_numbers(text: bytes, count: int) -> np.ndarray[Any, Any] | None:
-    """All numbers in order, or None if something among them is not one, or too big for one."""
-    pieces: list[np.ndarray[Any, Any]] = []
-    parser = simdjson.Parser()
-    start = 0
+def _flat_numbers(text: bytes, shape: tuple[int, ...], at: str) -> Numbers:
+    """All numbers in order; fewer than the shape has if some list is empty."""
+    pieces: list[Numbers] = []
+    start = done = 0
     while start < len(text):
         end = len(text)
         if end - start > PIECE_BYTES:
             cut = text.rfind(b",", start, start + PIECE_BYTES)
             end = cut if cut > start else end
         flat = b"[" + text[start:end].translate(_BRACKETS_TO_SPACES) + b"]"
-        try:
-            pieces.append(_numbers(parser.parse(flat)))
-        except (ValueError, TypeError, RuntimeError):
-            return None
+        piece = _read_fast(flat)
+        if piece is None:
+            try:
+                piece = _read_piece(flat, shape, done, at)
+            except json.JSONDecodeError:  # nothing between two commas: an empty list
+                return np.empty(0)
+        pieces.append(piece)
+        done += len(piece)
         start = end + 1
     dtype = np.int64 if all(piece.dtype == np.int64 for piece in pieces) else np.float64
-    numbers = np.concatenate(pieces, dtype=dtype, casting="unsafe")
-    return numbers if len(numbers) == count else None
+    return np.concatenate(pieces, dtype=dtype, casting="unsafe")
 
 
-def _numbers(array: Any) -> np.ndarray[Any, Any]:
+def _read_fast(flat: bytes) -> Numbers | None:
+    """The numbers of a flat list; None if something in it is none, or too big for a fast one."""
+    if simdjson is None:
+        return None
     try:
-        return np.frombuffer(array.as_buffer(of_type="i"), np.int64)
-    except (ValueError, TypeError):  # 1.0 is no integer, and neither is what int64 cannot hold
-        return np.frombuffer(array.as_buffer(of_type="d"), np.float64)
+        array: Any = simdjson.Parser().parse(flat)
+        try:
+            return np.frombuffer(array.as_buffer(of_type="i"), np.int64)
+        except (ValueError, TypeError):  # 1.0 is no integer, and neither is what int64 cannot hold
+            return np.frombuffer(array.as_buffer(of_type="d"), np.float64)
+    except (ValueError, TypeError, RuntimeError):
+        return None
+
+
+def _read_piece(flat: bytes, shape: tuple[int, ...], done: int, at: str) -> Numbers:
+    """The numbers of a flat list, one by one, the first being element `done` of the whole."""
+
+    def place(k: int) -> str:
+        if done + k >= math.prod(shape):
+            return at
+        return at + "".join(f"[{i}]" for i in np.unravel_index(done + k, shape))
+
+    try:
+        values = json.loads(flat)
+    except json.JSONDecodeError:
+        raise
+    except ValueError as err:  # an integer of more digits than Python converts
+        raise OutOfRange("a number has too many digits", at=at, expected="|x| < 1.8e308") from err
+    return _as_array([_leaf(value, place(k)) for k, value in enumerate(values)])
+
+
+def _as_array(leaves: list[int | float]) -> Numbers:
+    if all(type(leaf) is int and -(2**63) <= leaf < 2**63 for leaf in leaves):
+        return np.array(leaves, dtype=np.int64)
+    return np.array([float(leaf) for leaf in leaves], dtype=np.float64)
 
 
 def _read_slowly(text: bytes, at: str) -> Tensor:
@@ -113,9 +163,7 @@ def _read_slowly(text: bytes, at: str) -> Tensor:
         first = first[0] if first else None
     leaves: list[int | float] = []
     _collect(value, shape, 0, at, leaves)
-    if leaves and all(type(leaf) is int and -(2**63) <= leaf < 2**63 for leaf in leaves):
-        return torch.tensor(leaves, dtype=torch.int64).reshape(shape)
-    return torch.tensor([float(leaf) for leaf in leaves], dtype=torch.float64).reshape(shape)
+    return torch.from_numpy(_as_array(leaves)).reshape(shape)
 
 
 def _collect(value: Any, shape: list[int], level: int, at: str, leaves: list[int | float]) -> None:
