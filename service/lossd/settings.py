@@ -40,6 +40,13 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(
         60.0, gt=0, le=3600, description="Seconds a whole body may take to arrive; then 504."
     )
+    drain_delay_s: float = Field(
+        0.0,
+        ge=0,
+        le=600,
+        description="Seconds after SIGTERM during which calls are still taken while /readyz says "
+        "503, so that balancers look away first.",
+    )
     drain_timeout_s: float = Field(
         30.0, ge=0, le=3600, description="Seconds that calls in flight may take after SIGTERM."
     )

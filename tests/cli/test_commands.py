@@ -198,6 +198,32 @@ def test_serve_prints_where_it_is_and_stops_when_told() -> None:
         assert process.wait(timeout=20) in (0, -signal.SIGTERM)
 
 
+def test_a_draining_service_says_so_while_it_still_answers() -> None:
+    environment = os.environ | {"PYTHONPATH": "service", "LOSSD_DRAIN_DELAY_S": "2"}
+    command = [sys.executable, "-u", "-m", "lossd", "serve", "--port", "0"]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        body = {"inputs": {"prediction": [1.0], "target": [3.0]}}
+        with httpx.Client(transport=httpx.HTTPTransport(retries=30), timeout=30) as http:
+            while http.get(f"{url}/readyz").status_code != 200:
+                pass
+            process.send_signal(signal.SIGTERM)
+            while http.get(f"{url}/readyz").status_code == 200:
+                pass
+            assert http.get(f"{url}/readyz").json()["code"] == "not_ready"
+            assert http.get(f"{url}/livez").status_code == 200
+            assert http.post(f"{url}/v1/losses/mse", json=body).json()["value"] == 4
+        assert process.wait(timeout=20) in (0, -signal.SIGTERM)
+
+
 def test_an_address_that_is_taken_is_3(capsys: pytest.CaptureFixture[str], url: str) -> None:
     code, _, err = lossd(capsys, "serve", "--port", url.rpartition(":")[2])
     assert code == 3 and "cannot bind" in err

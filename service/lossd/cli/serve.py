@@ -1,11 +1,15 @@
 """`lossd serve`: the service in the foreground."""
 
 import argparse
+import signal
 import socket
 import sys
+import threading
+from types import FrameType
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 from pydantic import ValidationError
 
 from lossd.app import create_app
@@ -53,8 +57,27 @@ def run(arguments: argparse.Namespace) -> int:
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config, app, settings.drain_delay_s).run(sockets=[listener])
     return 0
+
+
+class Server(uvicorn.Server):
+    """Says that it is not ready before it stops listening. A second signal stops at once."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_delay_s: float) -> None:
+        super().__init__(config)
+        self._app, self._delay_s = app, drain_delay_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """What uvicorn does on a signal, later."""
+        was_ready = self._app.state.ready
+        self._app.state.ready = False
+        if sig == signal.SIGTERM and was_ready and self._delay_s:
+            timer = threading.Timer(self._delay_s, super().handle_exit, (sig, frame))
+            timer.daemon = True
+            timer.start()
+        else:
+            super().handle_exit(sig, frame)
 
 
 def bind(settings: Settings) -> socket.socket:

@@ -34,6 +34,19 @@ def is_ignored(labels: Tensor, ignore_index: int | None) -> Tensor:
     return labels == ignore_index
 
 
+def counted(labels: Tensor, ignore_index: int | None) -> Tensor:
+    """1 for an item that counts in a mean, 0 for an ignored one."""
+    return (~is_ignored(labels, ignore_index)).to(torch.float64)
+
+
+def label_weights(labels: Tensor, class_weights: Tensor | None, ignore_index: int | None) -> Tensor:
+    """The class weight of each item's label, 1 without class weights; 0 for an ignored item."""
+    if class_weights is None:
+        return counted(labels, ignore_index)
+    ignored = is_ignored(labels, ignore_index)
+    return class_weights[labels.masked_fill(ignored, 0)].masked_fill(ignored, 0.0)
+
+
 def along_classes(per_class: Tensor, ndim: int) -> Tensor:
     """View a (classes,) tensor so that it multiplies a (rows, classes, *spatial) one."""
     return per_class.view(1, -1, *([1] * (ndim - 2)))

@@ -7,7 +7,14 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import ClassWeights, IgnorableLabels, Logits, TargetProbabilities
-from lossd.losses._ops import along_classes, at_label, is_ignored, log_softmax_counted, times_log
+from lossd.losses._ops import (
+    along_classes,
+    at_label,
+    is_ignored,
+    label_weights,
+    log_softmax_counted,
+    times_log,
+)
 from lossd.losses._spec import Card, Example, LossParams
 
 
@@ -31,10 +38,7 @@ def weight_of_item(
 ) -> Float[Tensor, "rows *spatial"]:
     """The class weight of the label, or the mean class weight under soft targets; 0 if ignored."""
     if labels is not None:
-        ignored = is_ignored(labels, params.ignore_index)
-        if class_weights is None:
-            return (~ignored).to(torch.float64)
-        return class_weights[labels.masked_fill(ignored, 0)].masked_fill(ignored, 0.0)
+        return label_weights(labels, class_weights, params.ignore_index)
     assert target_probabilities is not None
     if class_weights is None:
         return torch.ones_like(target_probabilities[:, 0])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import IgnorableLabels, Logits
-from lossd.losses._ops import at_label, is_ignored, log_softmax_counted, power, times_log
+from lossd.losses._ops import at_label, counted, is_ignored, log_softmax_counted, power, times_log
 from lossd.losses._spec import Arg, Card, Example, LossParams
 
 
@@ -23,16 +23,16 @@ class FocalParams(LossParams):
     )
 
 
-def counted(params: FocalParams, labels: Int[Tensor, "rows *spatial"]) -> Tensor:
+def weight_of_item(params: FocalParams, labels: Int[Tensor, "rows *spatial"]) -> Tensor:
     """1 for an item that counts, 0 for an ignored one; alpha is no part of the denominator."""
-    return (~is_ignored(labels, params.ignore_index)).to(torch.float64)
+    return counted(labels, params.ignore_index)
 
 
 @loss(
     formula=r"-\alpha_y (1 - p_y)^\gamma \log p_y,\quad p = \operatorname{softmax}(z)",
     source="Lin et al. 2017, arXiv:1708.02002, eq. 5, with softmax in place of sigmoid",
     units="nats",
-    weights=counted,
+    weights=weight_of_item,
     card=Card(
         characteristics="Down-weights items of high confidence; not convex, not a proper score.",
         use="Many easy items and few hard ones, one label per item; sigmoid_focal for detectors.",

@@ -1,13 +1,12 @@
 """Negative log-likelihood on log-probabilities that the caller computed."""
 
-import torch
 from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import ClassWeights, IgnorableLabels, LogProbabilities
-from lossd.losses._ops import at_label, is_ignored, times_log
+from lossd.losses._ops import at_label, is_ignored, label_weights, times_log
 from lossd.losses._spec import Card, Example, LossParams
 
 
@@ -23,10 +22,7 @@ def weight_of_item(
     class_weights: Float[Tensor, "classes"] | None = None,
 ) -> Float[Tensor, "rows *spatial"]:
     """The class weight of the label; 0 if ignored."""
-    ignored = is_ignored(labels, params.ignore_index)
-    if class_weights is None:
-        return (~ignored).to(torch.float64)
-    return class_weights[labels.masked_fill(ignored, 0)].masked_fill(ignored, 0.0)
+    return label_weights(labels, class_weights, params.ignore_index)
 
 
 @loss(
