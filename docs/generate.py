@@ -3,8 +3,6 @@
 import sys
 from pathlib import Path
 
-import torch
-
 from lossd import errors
 from lossd.losses import CATALOG, LossSpec
 from lossd.schema.describe import cost_of
@@ -85,10 +83,9 @@ def table_of_errors() -> str:
 
 def table_of_formats() -> str:
     lines = [f"| dtype | {' | '.join(CODECS)} |", f"|---|{'---|' * len(CODECS)}"]
-    for name, dtype in DTYPES.items():
-        use = "computed" if dtype.is_floating_point else "labels"
-        lines.append(f"| {name} | {' | '.join([use] * len(CODECS))} |")
-    assert torch.bool in DTYPES.values()
+    for name in DTYPES:
+        cells = ["yes" if name in codec.dtypes else "no" for codec in CODECS.values()]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

@@ -1,5 +1,6 @@
 """Hostile callers: every mistake is a 4xx in one shape that names its place, and life goes on."""
 
+import gzip
 import json
 import socket
 import struct
@@ -255,6 +256,16 @@ def test_every_error_on_every_route_has_the_one_shape(
     http: httpx.Client, method: str, path: str, headers: dict[str, str], code: str
 ) -> None:
     assert assert_is_problem(http.request(method, path, headers=headers))["code"] == code
+
+
+def test_compressed_bodies_are_read_and_bombs_refused(http: httpx.Client) -> None:
+    body = gzip.compress(json.dumps(GOOD).encode())
+    assert post(http, body, **{"content-encoding": "gzip"}).status_code == 200
+    bomb = gzip.compress(b" " * 5_000_000)
+    reply = post(http, bomb, **{"content-encoding": "gzip"})
+    assert assert_is_problem(reply)["code"] == "too_large"
+    reply = post(http, body, **{"content-encoding": "br"})
+    assert assert_is_problem(reply)["at"] == "headers.content-encoding"
 
 
 def test_a_caller_that_hangs_up_harms_nobody(url: str, http: httpx.Client) -> None:

@@ -8,10 +8,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from lossd.api.body import read_body
 from lossd.engine import Admission, Engine
 from lossd.losses import find
-from lossd.schema import parse_call, to_message
+from lossd.schema import Call, parse_call, to_message
 from lossd.schema.describe import describe, list_losses
 from lossd.settings import Settings
-from lossd.wire import Codec, reader_for, writer_for
+from lossd.wire import Codec, expand, reader_for, writer_for
 
 SMALL_BYTES = 64 * 1024  # below this a thread costs more than reading or writing the body
 
@@ -77,10 +77,13 @@ async def _answer(
 ) -> Response:
     clock = _Clock(request)
 
-    def parse() -> Any:
-        return parse_call(loss, reader.decode(body, settings.max_elements))
+    encoding = request.headers.get("content-encoding", "")
 
-    small = len(body) <= SMALL_BYTES
+    def parse() -> Call:
+        plain = expand(body, encoding, settings.max_body_bytes)
+        return parse_call(loss, reader.decode(plain, settings.max_elements))
+
+    small = len(body) <= SMALL_BYTES and not encoding
     call = parse() if small else await engine.off_loop(parse)
     clock.note("parse")
     result = await engine.submit(call, timeout_s=settings.timeout_s)

@@ -1,11 +1,13 @@
-"""Codecs: bytes to `Message` and back. A codec is a module with four names."""
+"""Codecs: bytes to `Message` and back. A codec is a module with five names."""
 
 from types import MappingProxyType
 from typing import Protocol
 
 from lossd.errors import NotAcceptable, UnsupportedMediaType
-from lossd.wire import json, safetensors
+from lossd.wire import json, npz, safetensors
 from lossd.wire._checks import DTYPES as DTYPES
+from lossd.wire.compression import ENCODINGS as ENCODINGS
+from lossd.wire.compression import expand as expand
 from lossd.wire.message import Message as Message
 
 
@@ -14,12 +16,13 @@ class Codec(Protocol):
 
     media_type: str
     aliases: tuple[str, ...]
+    dtypes: tuple[str, ...]  # what the format can carry
 
     def decode(self, body: bytes, most_elements: int) -> Message: ...  # noqa: D102
     def encode(self, message: Message) -> bytes: ...  # noqa: D102
 
 
-_MODULES: tuple[Codec, ...] = (json, safetensors)
+_MODULES: tuple[Codec, ...] = (json, safetensors, npz)
 CODECS = MappingProxyType({codec.media_type: codec for codec in _MODULES})
 _BY_NAME = {name: codec for codec in _MODULES for name in (codec.media_type, *codec.aliases)}
 

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -68,6 +70,14 @@ def from_bytes(data: bytearray, dtype: torch.dtype, shape: Sequence[int], at: st
     if not data:
         return torch.empty(tuple(shape), dtype=dtype)
     return torch.frombuffer(data, dtype=dtype).reshape(tuple(shape))
+
+
+def field_of(text: str) -> Any:
+    """A field that a format carries as text: JSON, or else the text itself."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return text
 
 
 def too_many(most: int, at: str) -> TooLarge:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lossd.errors import UnreadableBody, WrongDtype, WrongShape
 from lossd.wire._checks import (
+    DTYPES,
     MAX_TENSORS,
     checked_shape,
     dtype_named,
@@ -26,6 +27,7 @@ from lossd.wire.message import Message
 
 media_type = "application/json"
 aliases: tuple[str, ...] = ("text/json",)
+dtypes: tuple[str, ...] = tuple(DTYPES)
 
 _TENSOR_FIELDS = {"dtype", "shape", "data"}
 _TENSORS = ("row_weights", "cotangent")  # tensors that stand beside `inputs`

@@ -14,11 +14,12 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from lossd.errors import UnreadableBody, WrongShape
-from lossd.wire._checks import DTYPES, MAX_DIMS, MAX_TENSORS, too_many, too_many_tensors
+from lossd.wire._checks import DTYPES, MAX_DIMS, MAX_TENSORS, field_of, too_many, too_many_tensors
 from lossd.wire.message import Message
 
 media_type = "application/vnd.safetensors"
 aliases: tuple[str, ...] = ("application/x-safetensors",)
+dtypes: tuple[str, ...] = tuple(DTYPES)
 
 _MOST_HEADER_BYTES = 16 << 20
 
@@ -46,7 +47,7 @@ def decode(body: bytes, most_elements: int) -> Message:
                 expected=", ".join(DTYPES),
                 got=str(tensor.dtype).removeprefix("torch."),
             )
-    return Message(tensors, {key: _field(text) for key, text in metadata.items()})
+    return Message(tensors, {key: field_of(text) for key, text in metadata.items()})
 
 
 def _header(body: bytes) -> dict[str, Any]:
@@ -85,13 +86,6 @@ def _elements(name: str, entry: Any) -> int:
         expected = f"at most {MAX_DIMS} dimensions"
         raise WrongShape("too many dimensions", at=f"inputs.{name}"[:200], expected=expected)
     return math.prod(shape)
-
-
-def _field(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return text
 
 
 def encode(message: Message) -> bytes:

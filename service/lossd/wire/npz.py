@@ -1,0 +1,130 @@
+"""NPZ: a zip of .npy arrays. No pickle.
+
+The other fields of a request are arrays of one text each, in JSON; text that is not JSON is a
+string as it stands.
+"""
+
+import io
+import json
+import math
+import zipfile
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib import format as npy
+from torch import Tensor
+
+from lossd.errors import NotAcceptable, UnreadableBody, WrongDtype, WrongShape
+from lossd.wire._checks import (
+    DTYPES,
+    MAX_DIMS,
+    MAX_TENSORS,
+    field_of,
+    from_bytes,
+    too_many,
+    too_many_tensors,
+)
+from lossd.wire.message import Message
+
+media_type = "application/x-npz"
+aliases: tuple[str, ...] = ("application/npz",)
+dtypes: tuple[str, ...] = tuple(name for name in DTYPES if name != "bfloat16")  # numpy has none
+
+_MOST_TEXT = 1 << 20  # characters of one field
+Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
+
+
+def decode(body: bytes, most_elements: int) -> Message:
+    """Read a message. Nothing is unpacked before its header says that it fits.
+
+    Raises `UnreadableBody` on bytes that are no NPZ, `WrongDtype`, `WrongShape`, `TooLarge`.
+    """
+    tensors: dict[str, Tensor] = {}
+    fields: dict[str, Any] = {}
+    left = most_elements
+    try:
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            members = archive.infolist()
+            if len(members) > MAX_TENSORS:
+                raise too_many_tensors("body")
+            for member in members:
+                name = member.filename.removesuffix(".npy")
+                with archive.open(member) as file:
+                    shape, fortran, dtype = _header(file, f"inputs.{name}"[:200])
+                    if dtype.kind == "U":
+                        fields[name] = field_of(_text(file, shape, dtype, name[:100]))
+                        continue
+                    left -= math.prod(shape)
+                    if left < 0:
+                        raise too_many(most_elements, f"inputs.{name}"[:200])
+                    tensors[name] = _tensor(file, shape, fortran, dtype, f"inputs.{name}"[:200])
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as err:
+        raise UnreadableBody(f"not an NPZ body: {err}"[:300], at="body") from err
+    except zipfile.zlib.error as err:  # type: ignore[attr-defined] # its stub leaves zlib out
+        raise UnreadableBody(f"not an NPZ body: {err}"[:300], at="body") from err
+    return Message(tensors, fields)
+
+
+def _header(file: Any, at: str) -> Header:
+    try:
+        version = npy.read_magic(file)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        header: Header = read(file)
+    except (ValueError, SyntaxError, TypeError, KeyError) as err:
+        raise UnreadableBody(f"not an .npy member: {err}"[:300], at=at) from err
+    shape, _, dtype = header
+    if len(shape) > MAX_DIMS:
+        raise WrongShape("too many dimensions", at=at, expected=f"at most {MAX_DIMS} dimensions")
+    if dtype.kind not in "fiubU" or (dtype.kind != "U" and dtype.name not in dtypes):
+        expected = ", ".join(dtypes)
+        raise WrongDtype("a dtype that lossd does not compute with", at=at, expected=expected)
+    return header
+
+
+def _read_exactly(file: Any, size: int, at: str) -> bytearray:
+    data = bytearray(file.read(size + 1))
+    if len(data) != size:
+        raise UnreadableBody("the data is not as long as the header says", at=at)
+    return data
+
+
+def _tensor(
+    file: Any, shape: tuple[int, ...], fortran: bool, dtype: "np.dtype[Any]", at: str
+) -> Tensor:
+    data = _read_exactly(file, math.prod(shape) * dtype.itemsize, at)
+    if dtype.byteorder == ">":
+        data = bytearray(np.frombuffer(data, dtype).astype(dtype.newbyteorder("<")).tobytes())
+    laid_out = tuple(reversed(shape)) if fortran else shape
+    x = from_bytes(data, DTYPES[dtype.name], laid_out, at)
+    return x.permute(*reversed(range(x.ndim))).contiguous() if fortran else x
+
+
+def _text(file: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]", at: str) -> str:
+    if shape not in ((), (1,)) or dtype.itemsize > 4 * _MOST_TEXT:
+        raise WrongShape("a field is one text", at=at, expected="one text", got=str(list(shape)))
+    try:
+        return str(np.frombuffer(_read_exactly(file, dtype.itemsize, at), dtype)[0])
+    except (UnicodeDecodeError, ValueError) as err:
+        raise UnreadableBody("a field is not text", at=at) from err
+
+
+def encode(message: Message) -> bytes:
+    """Write a message. Raises `NotAcceptable` for bfloat16, which numpy does not have."""
+    arrays: dict[str, Any] = {}
+    for name, tensor in message.tensors.items():
+        if tensor.dtype == torch.bfloat16:
+            raise NotAcceptable(
+                f"NPZ cannot carry {name}, which is bfloat16",
+                at="headers.accept",
+                expected="another format, or gradient_dtype float16 or float32",
+            )
+        arrays[name] = tensor.contiguous().numpy()
+    for name, value in message.fields.items():
+        arrays[name] = np.array(json.dumps(value, allow_nan=False))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                npy.write_array(file, np.asanyarray(array), allow_pickle=False)
+    return buffer.getvalue()
