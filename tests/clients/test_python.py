@@ -146,6 +146,24 @@ def test_a_group_goes_and_comes_as_a_dict(client: Client) -> None:
     assert got.value == 14 and got.gradients["weights"]["layer1.weight"].tolist() == [[2.0, -4.0]]
 
 
+def test_gradients_come_in_smaller_forms(client: Client) -> None:
+    dense = client.compute("mse", prediction=[[1.0, 5.0]], target=[[0.0, 0.0]])
+    norms = client.compute(
+        "mse", prediction=[[1.0, 5.0]], target=[[0.0, 0.0]], gradient_form="row_norms"
+    )
+    expected = np.linalg.norm(dense.gradients["prediction"], axis=1)
+    assert norms.row_norms["prediction"] == pytest.approx(expected) and not norms.gradients
+    top = client.compute(
+        "mse",
+        prediction=[[1.0, 5.0]],
+        target=[[0.0, 0.0]],
+        gradient_form="top_k",
+        gradient_top_k=1,
+    )
+    assert top.top_k_indices["prediction"].tolist() == [[1]]
+    assert top.top_k_values["prediction"].tolist() == [[5.0]]
+
+
 def test_warnings_come_along(client: Client) -> None:
     got = client.compute("cross_entropy", logits=LOGITS, labels=[0, 0], params={"ignore_index": 0})
     assert got.value is None and [each.code for each in got.warnings] == ["zero_denominator"]

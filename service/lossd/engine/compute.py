@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from lossd.engine.forms import condense
 from lossd.errors import OutOfMemory
 from lossd.schema import Call, Result, Warned
 
@@ -42,13 +43,15 @@ def _compute(call: Call, device: torch.device) -> Result:
     denominator = _denominator(call, leaves, values, row_weights)
     value, scale, warnings = _reduce(call, total, denominator)
     gradients, more = _gradients(call, leaves, values, row_weights, scale)
+    dense, condensed = condense(call, gradients)
     return Result(
         value=value,
         sum=total,
         denominator=denominator,
         count=values.numel(),
         rows=rows.cpu() if "rows" in call.options.outputs else None,
-        gradients=gradients,
+        gradients={key: each.cpu() for key, each in dense.items()},
+        condensed={key: each.cpu() for key, each in condensed.items()},
         warnings=(*warnings, *more),
     )
 
@@ -130,7 +133,7 @@ def _gradients(
     warnings = tuple(
         Warned("gradient_overflow", f"{key}: {detail.format(named[key].dtype)}") for key in lost
     )
-    return {key: each.cpu() for key, each in named.items()}, warnings
+    return {key: call.as_sent(key, each) for key, each in named.items()}, warnings
 
 
 def _cast(call: Call, gradient: Tensor) -> Tensor:

@@ -55,6 +55,15 @@ class Answer(BaseModel):
     gradients: dict[str, Nested] | None = Field(
         None, description="Of the value returned, one per differentiable input, in its shape."
     )
+    gradient_row_norms: dict[str, Nested] | None = Field(
+        None, description="In place of gradients: the Euclidean norm of each row's."
+    )
+    gradient_top_k_indices: dict[str, Nested] | None = Field(
+        None, description="In place of gradients: where each flattened row's largest elements are."
+    )
+    gradient_top_k_values: dict[str, Nested] | None = Field(
+        None, description="The elements at gradient_top_k_indices."
+    )
     params: dict[str, Any] = Field(description="Every parameter as used.")
     warnings: list[Warned]
 

@@ -37,6 +37,13 @@ class Call:
         wide = any(x.dtype == torch.float64 for x in self.inputs.values())
         return torch.float64 if wide else torch.float32
 
+    def as_sent(self, name: str, gradient: Tensor) -> Tensor:
+        """A gradient with its classes on the axis where the caller has them."""
+        dims = self.spec.inputs[name.partition("/")[0]].dims
+        if self.options.class_axis == 1 or dims[:2] != ("rows", "classes"):
+            return gradient
+        return gradient.movedim(1, self.options.class_axis)
+
     def arguments(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
         """Tensors as the loss's function takes them: in the compute dtype, groups as tuples."""
         arguments: dict[str, Any] = {}
@@ -61,7 +68,8 @@ class Result:
     """What the engine answers. Results of one loss merge by adding sums and denominators.
 
     `count` is the number of items, ignored ones included. `value` is None where nothing counts or
-    no reduction was asked for. `seconds` is the time of each phase.
+    no reduction was asked for. `condensed` holds, by the names that they are answered by, gradients
+    that were asked for in another form than dense. `seconds` is the time of each phase.
     """
 
     value: float | None
@@ -70,5 +78,6 @@ class Result:
     count: int
     rows: Tensor | None
     gradients: Mapping[str, Tensor]
+    condensed: Mapping[str, Tensor] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -38,6 +38,14 @@ class Options(BaseModel):
     gradient_dtype: FloatDtype | None = Field(
         None, description="Of the gradients. Default: each input's own."
     )
+    gradient_form: Literal["dense", "row_norms", "top_k"] = Field(
+        "dense",
+        description="dense; row_norms: the Euclidean norm of each row's gradient, float32; top_k: "
+        "of each row the gradient_top_k elements of largest size, as indices and values.",
+    )
+    gradient_top_k: int = Field(
+        8, ge=1, le=65536, description="How many elements of a row the form top_k keeps."
+    )
     nonfinite: Literal["refuse", "propagate"] = Field(
         "refuse", description="What to do with NaN and infinities that the loss does not allow."
     )

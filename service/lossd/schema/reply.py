@@ -23,14 +23,8 @@ def to_message(call: Call, result: Result) -> Message:
     if result.rows is not None:
         tensors["rows"] = result.rows
     for name, gradient in result.gradients.items():
-        tensors[f"gradients.{name}"] = _classes_back(call, name, gradient)
+        tensors[f"gradients.{name}"] = gradient
+    tensors |= result.condensed
     fields["params"] = call.params.model_dump(mode="json")
     fields["warnings"] = [{"code": each.code, "detail": each.detail} for each in result.warnings]
     return Message(tensors, fields)
-
-
-def _classes_back(call: Call, name: str, gradient: Tensor) -> Tensor:
-    dims = call.spec.inputs[name.partition("/")[0]].dims
-    if call.options.class_axis == 1 or dims[:2] != ("rows", "classes"):
-        return gradient
-    return gradient.movedim(1, call.options.class_axis)

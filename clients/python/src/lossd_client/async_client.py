@@ -69,6 +69,8 @@ class AsyncClient:
         row_weights: ArrayLike | None = None,
         cotangent: ArrayLike | None = None,
         gradient_dtype: str | None = None,
+        gradient_form: str | None = None,
+        gradient_top_k: int | None = None,
         nonfinite: str | None = None,
         class_axis: int | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
@@ -90,6 +92,8 @@ class AsyncClient:
             "outputs": None if outputs is None else list(outputs),
             "wrt": None if wrt is None else list(wrt),
             "gradient_dtype": gradient_dtype,
+            "gradient_form": gradient_form,
+            "gradient_top_k": gradient_top_k,
             "nonfinite": nonfinite,
             "class_axis": class_axis,
         }

@@ -25,6 +25,8 @@ class Result:
     - `count`: number of values, ignored ones included.
     - `rows`: every value, if it was asked for.
     - `gradients`: of `value`, one per differentiable input, in its shape; a group is a dict.
+    - `row_norms`, `top_k_indices`, `top_k_values`: in place of `gradients`, if the form was asked
+      for: each row's Euclidean norm; or its largest elements, as indices into the flattened row.
     - `params`: every parameter as used.
     - `seconds`: how long each phase took on the service.
     """
@@ -41,22 +43,15 @@ class Result:
     warnings: tuple[Warned, ...] = ()
     request_id: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    row_norms: dict[str, Any] = field(default_factory=dict)
+    top_k_indices: dict[str, Any] = field(default_factory=dict)
+    top_k_values: dict[str, Any] = field(default_factory=dict)
 
 
 def result_of(
     tensors: dict[str, Array], fields: dict[str, Any], request_id: str, seconds: dict[str, float]
 ) -> Result:
     """Build a result from an answer's tensors and fields."""
-    gradients: dict[str, Any] = {}
-    for name, array in tensors.items():
-        head, _, rest = name.partition(".")
-        if head != "gradients":
-            continue
-        group, slash, member = rest.partition("/")
-        if slash:
-            gradients.setdefault(group, {})[member] = array
-        else:
-            gradients[group] = array
     value = tensors.get("value")
     return Result(
         loss=fields["loss"],
@@ -66,9 +61,27 @@ def result_of(
         denominator=float(tensors["denominator"]),
         count=int(np.asarray(tensors["count"])),
         rows=tensors.get("rows"),
-        gradients=gradients,
+        gradients=_nested(tensors, "gradients"),
+        row_norms=_nested(tensors, "gradient_row_norms"),
+        top_k_indices=_nested(tensors, "gradient_top_k_indices"),
+        top_k_values=_nested(tensors, "gradient_top_k_values"),
         params=fields["params"],
         warnings=tuple(Warned(each["code"], each["detail"]) for each in fields["warnings"]),
         request_id=request_id,
         seconds=seconds,
     )
+
+
+def _nested(tensors: dict[str, Array], prefix: str) -> dict[str, Any]:
+    """The tensors named `prefix.<input>`, a group's as a dict."""
+    found: dict[str, Any] = {}
+    for name, array in tensors.items():
+        head, _, rest = name.partition(".")
+        if head != prefix:
+            continue
+        group, slash, member = rest.partition("/")
+        if slash:
+            found.setdefault(group, {})[member] = array
+        else:
+            found[group] = array
+    return found
