@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lossd.errors import OutOfRange, WrongDtype, WrongShape
+from lossd.errors import LossdError, OutOfRange, WrongDtype, WrongShape
 from lossd.wire._checks import MAX_DIMS, too_many
 
 try:
@@ -138,7 +138,10 @@ def _read_piece(flat: bytes, shape: tuple[int, ...], done: int, at: str) -> Numb
         raise
     except ValueError as err:  # an integer of more digits than Python converts
         raise OutOfRange("a number has too many digits", at=at, expected="|x| < 1.8e308") from err
-    return _as_array([_leaf(value, place(k)) for k, value in enumerate(values)])
+    try:
+        return _as_array([_leaf(value, at) for value in values])
+    except LossdError:  # the place is worked out only where it is needed: it costs more than a leaf
+        return _as_array([_leaf(value, place(k)) for k, value in enumerate(values)])
 
 
 def _as_array(leaves: list[int | float]) -> Numbers:
