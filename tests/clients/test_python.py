@@ -294,3 +294,26 @@ def test_pauses_grow_to_a_bound() -> None:
     retry, err = Retry(times=10), lossd_client.ConnectionFailed("gone")
     pauses = [retry.wait_s(err, tried, draw=lambda: 1.0) for tried in range(1, 12)]
     assert pauses[:3] == [0.1, 0.2, 0.4] and pauses[9] == 10 and pauses[10] is None
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "bfloat16", "lists"])
+def test_a_recipe_is_rebuilt_without_the_caller_noticing(client: Client, kind: str) -> None:
+    logits: Any = LOGITS if kind == "lists" else torch.tensor(LOGITS, dtype=getattr(torch, kind))
+    for more in ({}, {"params": {"label_smoothing": 0.2}}, {"row_weights": [0.0, 2.0]}):
+        dense = client.compute("cross_entropy", logits=logits, labels=[0, 1], **more)
+        small = client.compute(
+            "cross_entropy", logits=logits, labels=[0, 1], gradient_form="recipe", **more
+        )
+        got, want = small.gradients["logits"], dense.gradients["logits"]
+        assert got.dtype == want.dtype and small.value == dense.value
+        tolerance = 1e-2 if kind == "bfloat16" else 1e-6
+        np.testing.assert_allclose(got, want, rtol=tolerance, atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_float8_is_read_as_stored_numbers(client: Client, dtype: torch.dtype) -> None:
+    stored = torch.tensor(LOGITS).to(dtype)
+    got = client.compute("cross_entropy", logits=stored, labels=[0, 1])
+    want = client.compute("cross_entropy", logits=stored.float(), labels=[0, 1])
+    assert got.value == want.value
+    np.testing.assert_array_equal(got.gradients["logits"], want.gradients["logits"])

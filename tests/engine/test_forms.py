@@ -6,8 +6,11 @@ from catalog_cases import Case
 
 from case_requests import CASES, CPU, message_of, run
 from lossd.engine import compute
-from lossd.schema import parse_call
+from lossd.errors import BadOption
+from lossd.losses import CATALOG
+from lossd.schema import parse_call, to_message
 from lossd.wire import Message
+from lossd_client._recipe import rebuild
 
 every_case = pytest.mark.parametrize(
     "case", CASES, ids=[f"{case.spec.name}-{i}" for i, case in enumerate(CASES)]
@@ -63,3 +66,57 @@ def test_an_empty_batch_has_empty_forms(form: str) -> None:
     tensors = {"prediction": torch.zeros(0, 3), "target": torch.zeros(0, 3)}
     call = parse_call("mse", Message(tensors, {"gradient_form": form}))
     assert all(len(x) == 0 for x in compute(call, CPU).condensed.values())
+
+
+@every_case
+def test_a_gradient_rebuilt_from_its_recipe_is_the_dense_one(case: Case) -> None:
+    if case.spec.recipe is None:
+        with pytest.raises(BadOption, match="no recipe"):
+            run(case, message_of(case, gradient_form="recipe"))
+        return
+    for weights in (None, torch.arange(1.0, len(case.tensors()["logits"]) + 1).double()):
+        message = message_of(case, gradient_form="recipe")
+        if weights is not None:
+            message = Message({**message.tensors, "row_weights": weights}, message.fields)
+        call = parse_call(case.spec.name, message)
+        fields = {**message.fields, "gradient_form": "dense"}
+        dense = run(case, Message(message.tensors, fields)).gradients
+        answer = to_message(call, compute(call, CPU))
+        rebuilt = rebuild(
+            message.tensors,
+            answer.fields["recipe"],
+            answer.tensors["gradient_recipe_log_sum_exp.logits"].numpy(),
+            answer.tensors["gradient_recipe_factor.logits"].numpy(),
+            class_axis=None,
+        )
+        torch.testing.assert_close(torch.from_numpy(rebuilt), dense["logits"])
+
+
+@pytest.mark.parametrize("name", [each.name for each in CATALOG.values() if each.recipe])
+@pytest.mark.parametrize("params", [{}, {"ignore_index": 1}], ids=str)
+def test_a_recipe_gives_the_digits_of_the_dense_gradient(name: str, params: dict) -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(64, 50, 3) * 20 + 1e4
+    labels = torch.randint(50, (64, 3))
+    exact = parse_call(name, Message({"logits": logits.double(), "labels": labels},
+                                     {"params": params}))  # fmt: skip
+    truth = compute(exact, CPU).gradients["logits"]
+    message = Message(
+        {"logits": logits.movedim(1, -1), "labels": labels},
+        {"params": params, "gradient_form": "recipe", "class_axis": -1},
+    )
+    call = parse_call(name, message)
+    answer = to_message(call, compute(call, CPU))
+    rebuilt = rebuild(
+        message.tensors,
+        answer.fields["recipe"],
+        answer.tensors["gradient_recipe_log_sum_exp.logits"].numpy(),
+        answer.tensors["gradient_recipe_factor.logits"].numpy(),
+        class_axis=-1,
+    )
+    assert rebuilt.dtype == "float32" and rebuilt.shape == (64, 3, 50)
+    got = torch.from_numpy(rebuilt).movedim(-1, 1).double()
+    plain = compute(parse_call(name, Message({"logits": logits, "labels": labels},
+                                             {"params": params})), CPU)  # fmt: skip
+    own = (plain.gradients["logits"].double() - truth).abs().max()
+    assert (got - truth).abs().max() <= own + 1e-9

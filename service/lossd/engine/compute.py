@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lossd.engine.forms import condense
+from lossd.engine.forms import condense, recipe_of
 from lossd.errors import OutOfMemory
 from lossd.schema import Call, Result, Warned
 
@@ -32,8 +32,9 @@ def compute(call: Call, device: torch.device) -> Result:
 
 
 def _compute(call: Call, device: torch.device) -> Result:
-    leaves = {key: _leaf(x, device, key in call.wrt) for key, x in call.inputs.items()}
-    with torch.set_grad_enabled(bool(call.wrt)):
+    by_autograd = [key for key in call.wrt if not (call.by_recipe and key == "logits")]
+    leaves = {key: _leaf(x, device, key in by_autograd) for key, x in call.inputs.items()}
+    with torch.set_grad_enabled(bool(by_autograd)):
         values = call.spec.fn(**call.arguments(leaves), params=call.params)
     row_weights = _per_item(call.row_weights, values)
     rows = values.detach()
@@ -42,8 +43,11 @@ def _compute(call: Call, device: torch.device) -> Result:
     total = rows.sum(dtype=torch.float64).item()
     denominator = _denominator(call, leaves, values, row_weights)
     value, scale, warnings = _reduce(call, total, denominator)
-    gradients, more = _gradients(call, leaves, values, row_weights, scale)
+    outer = _outer(call, values, row_weights, scale)
+    gradients, more = _gradients(call, {key: leaves[key] for key in by_autograd}, values, outer)
     dense, condensed = condense(call, gradients)
+    if call.by_recipe:
+        condensed |= recipe_of(call, leaves, torch.zeros_like(values) if outer is None else outer)
     return Result(
         value=value,
         sum=total,
@@ -106,28 +110,31 @@ def _not_finite(total: float) -> tuple[Warned, ...]:
     return (Warned("nonfinite_value", f"the sum is {total}"),)
 
 
-def _gradients(
-    call: Call,
-    leaves: Mapping[str, Tensor],
-    values: Tensor,
-    row_weights: Tensor | None,
-    scale: float | None,
-) -> tuple[dict[str, Tensor], tuple[Warned, ...]]:
-    """The gradients of the value, or the vector-Jacobian product with the call's cotangent."""
-    if not call.wrt:
-        return {}, ()
-    wanted = [leaves[key] for key in call.wrt]
+def _outer(
+    call: Call, values: Tensor, row_weights: Tensor | None, scale: float | None
+) -> Tensor | None:
+    """The gradient of what is answered by each item's value, or the cotangent; None is all 0."""
     if call.cotangent is not None:
         outer = call.cotangent.to(values.device, values.dtype)
+    elif scale is None:
+        return None
     else:
-        outer = torch.full_like(values, 0.0 if scale is None else scale)
-    if row_weights is not None:
-        outer = outer * row_weights
-    if values.requires_grad and (scale is not None or call.cotangent is not None):
-        found = torch.autograd.grad(values, wanted, outer, materialize_grads=True)
+        outer = torch.full_like(values, scale)
+    return outer if row_weights is None else outer * row_weights
+
+
+def _gradients(
+    call: Call, wanted: Mapping[str, Tensor], values: Tensor, outer: Tensor | None
+) -> tuple[dict[str, Tensor], tuple[Warned, ...]]:
+    """The gradients of the value, or the vector-Jacobian product with the call's cotangent."""
+    if not wanted:
+        return {}, ()
+    leaves = list(wanted.values())
+    if values.requires_grad and outer is not None:
+        found = torch.autograd.grad(values, leaves, outer, materialize_grads=True)
     else:
-        found = tuple(torch.zeros_like(leaf) for leaf in wanted)
-    named = {key: _cast(call, each) for key, each in zip(call.wrt, found, strict=True)}
+        found = tuple(torch.zeros_like(leaf) for leaf in leaves)
+    named = {key: _cast(call, each) for key, each in zip(wanted, found, strict=True)}
     lost = [key for key, each in named.items() if each.dtype in _HALF and bool(each.isinf().any())]
     detail = "some gradients do not fit {} and are infinite"
     warnings = tuple(

@@ -32,6 +32,23 @@ def condense(
     return dense, condensed
 
 
+def recipe_of(call: Call, inputs: Mapping[str, Tensor], outer: Tensor) -> dict[str, Tensor]:
+    """Two float64 numbers per item, in place of the gradient of the logits.
+
+    They are the log-sum-exp of the item's logits, and the factor of p * sum(u) - u in its gradient
+    (see `SoftmaxRecipe`); where the factor is 0 so is the gradient, whatever the other number is.
+    """
+    assert call.spec.recipe is not None
+    arguments = call.arguments(inputs)
+    factor = outer.double() * call.spec.recipe.slope(**arguments, params=call.params)
+    with torch.no_grad():
+        log_sum_exp = torch.logsumexp(arguments["logits"].double(), dim=1)
+    return {
+        "gradient_recipe_log_sum_exp.logits": log_sum_exp.masked_fill(factor == 0, 0.0),
+        "gradient_recipe_factor.logits": factor,
+    }
+
+
 def _row_norms(gradient: Tensor) -> Tensor:
     dtype = torch.float64 if gradient.dtype == torch.float64 else torch.float32
     norms: Tensor = torch.linalg.vector_norm(_flat(gradient), dim=1, dtype=dtype)

@@ -9,7 +9,15 @@ from types import MappingProxyType
 from torch import Tensor
 
 from lossd.errors import UnknownLoss
-from lossd.losses._spec import Card, Coupling, Example, LossSpec, Reduction, read_signature
+from lossd.losses._spec import (
+    Card,
+    Coupling,
+    Example,
+    LossSpec,
+    Reduction,
+    SoftmaxRecipe,
+    read_signature,
+)
 
 _registered: dict[str, LossSpec] = {}
 CATALOG: Mapping[str, LossSpec] = MappingProxyType(_registered)
@@ -27,6 +35,7 @@ def loss(
     coupling: Coupling = "independent",
     reduction: Reduction = "mean",
     version: int = 1,
+    recipe: SoftmaxRecipe | None = None,
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Put a loss in the catalog under its function's name, which must be its file's name too.
 
@@ -39,6 +48,7 @@ def loss(
     - `exactly_one_of`: groups of optional inputs of which a call gives exactly one.
     - `coupling`: `independent` if no row's value depends on another row; calls that are not must
       never share a batch.
+    - `recipe`: how a caller rebuilds the gradient of `logits` from one number per item.
     """
 
     def register(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -59,6 +69,7 @@ def loss(
             coupling=coupling,
             reduction=reduction,
             version=version,
+            recipe=recipe,
             **read_signature(fn),
         )
         for key in spec.weights_inputs:

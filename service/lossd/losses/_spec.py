@@ -85,6 +85,23 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SoftmaxRecipe:
+    """How to rebuild the gradient of a loss of p = softmax(logits) from one number per item.
+
+    With u_k = w_k t_k, of the targets t (one-hot labels, or target_probabilities) and weights w,
+    the gradient of an item's value is slope * (p * sum_k u_k - u).
+
+    - `slope`: a function of the loss's inputs and params, one number per item, 0 where ignored.
+    - `weights`: the input that holds w; None is 1 each.
+    - `smoothing`: the parameter that says which share of t is spread over the possible classes.
+    """
+
+    slope: Callable[..., Tensor]
+    weights: str | None = None
+    smoothing: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LossSpec:
     """One row of the catalog."""
 
@@ -104,6 +121,7 @@ class LossSpec:
     coupling: Coupling
     reduction: Reduction
     version: int
+    recipe: SoftmaxRecipe | None = None
 
     @property
     def gradients(self) -> tuple[str, ...]:

@@ -33,6 +33,18 @@ class Warned(BaseModel):
     detail: str
 
 
+class Recipe(BaseModel):
+    """The targets u of a gradient f (p sum(u) - u), p being the softmax of the logits sent.
+
+    u = w t; t is one-hot at the labels, or the target probabilities, with a share `smoothing` of
+    it spread evenly over the classes whose logit is not -inf.
+    """
+
+    targets: str = Field(description="The input that holds t: labels or target_probabilities.")
+    weights: str | None = Field(description="The input that holds w; null is 1 each.")
+    smoothing: float
+
+
 AnyTensor = list[Any] | Tensor
 _COTANGENT = "A number per value: gradients become the vector-Jacobian product with it."
 NestedNumber = Annotated[Any, WithJsonSchema(NUMBER)]
@@ -64,6 +76,13 @@ class Answer(BaseModel):
     gradient_top_k_values: dict[str, Nested] | None = Field(
         None, description="The elements at gradient_top_k_indices."
     )
+    gradient_recipe_log_sum_exp: dict[str, Nested] | None = Field(
+        None, description="In place of gradients: the log-sum-exp of each item's logits."
+    )
+    gradient_recipe_factor: dict[str, Nested] | None = Field(
+        None, description="The factor f of each item: its gradient is f (p sum(u) - u)."
+    )
+    recipe: Recipe | None = Field(None, description="What u is made of, with the form recipe.")
     params: dict[str, Any] = Field(description="Every parameter as used.")
     warnings: list[Warned]
 

@@ -37,6 +37,11 @@ class Call:
         wide = any(x.dtype == torch.float64 for x in self.inputs.values())
         return torch.float64 if wide else torch.float32
 
+    @property
+    def by_recipe(self) -> bool:
+        """Whether the gradient of the logits is answered as a recipe."""
+        return self.options.gradient_form == "recipe" and "logits" in self.wrt
+
     def as_sent(self, name: str, gradient: Tensor) -> Tensor:
         """A gradient with its classes on the axis where the caller has them."""
         dims = self.spec.inputs[name.partition("/")[0]].dims

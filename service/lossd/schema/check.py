@@ -13,7 +13,7 @@ from lossd.errors import (
     WrongDtype,
     WrongShape,
 )
-from lossd.losses import InputSpec, LossSpec, find
+from lossd.losses import CATALOG, InputSpec, LossSpec, find
 from lossd.schema._values import check_values
 from lossd.schema.call import Call
 from lossd.schema.options import Options, parse_options, parse_params
@@ -43,6 +43,7 @@ def parse_call(name: str, message: Message) -> Call:
     sizes = _check_shapes(spec, inputs, message.untyped)
     check_values(spec, inputs, params, options)
     items = _item_shape(spec, sizes)
+    _check_form(spec, options)
     return Call(
         spec=spec,
         inputs=inputs,
@@ -102,7 +103,9 @@ def _to_kind(want: InputSpec, x: Tensor, at: str, options: Options, untyped: boo
 
 
 def _as_real(x: Tensor, options: Options, at: str) -> Tensor:
-    """Numbers without a float dtype of their own take the one that the request names."""
+    """Numbers without a dtype to compute a gradient in take the one that the request names."""
+    if x.dtype.is_floating_point and x.dtype.itemsize == 1:
+        x = x.float()  # float8 stores numbers; torch does not compute with them
     cast = x.to(getattr(torch, options.dtype))
     if not bool(cast.isfinite().all()):
         lost = cast.isinf() & x.isfinite()
@@ -178,6 +181,17 @@ def _check_shape(want: InputSpec, x: Tensor, sizes: Sizes, at: str) -> None:
 
 def _sizes(size: tuple[int, ...]) -> str:
     return str(size[0]) if len(size) == 1 else str(list(size))
+
+
+def _check_form(spec: LossSpec, options: Options) -> None:
+    if options.gradient_form == "recipe" and spec.recipe is None:
+        having = ", ".join(each.name for each in CATALOG.values() if each.recipe)
+        raise BadOption(
+            f"{spec.name} has no recipe for its gradient",
+            at="gradient_form",
+            expected=f"dense, row_norms or top_k; or one of the losses {having}",
+            got="recipe",
+        )
 
 
 def _item_shape(spec: LossSpec, sizes: Sizes) -> tuple[int, ...]:

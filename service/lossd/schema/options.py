@@ -38,10 +38,11 @@ class Options(BaseModel):
     gradient_dtype: FloatDtype | None = Field(
         None, description="Of the gradients. Default: each input's own."
     )
-    gradient_form: Literal["dense", "row_norms", "top_k"] = Field(
+    gradient_form: Literal["dense", "row_norms", "top_k", "recipe"] = Field(
         "dense",
         description="dense; row_norms: the Euclidean norm of each row's gradient, float32; top_k: "
-        "of each row the gradient_top_k elements of largest size, as indices and values.",
+        "of each row the gradient_top_k elements of largest size, as indices and values; recipe: "
+        "of losses of a softmax, two numbers per item that the gradient can be rebuilt from.",
     )
     gradient_top_k: int = Field(
         8, ge=1, le=65536, description="How many elements of a row the form top_k keeps."

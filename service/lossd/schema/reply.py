@@ -9,6 +9,17 @@ from lossd.schema.call import Call, Result
 from lossd.wire import Message
 
 
+def _recipe(call: Call) -> dict[str, Any]:
+    """What the targets of a recipe are made of, so that a caller need not know the loss."""
+    recipe = call.spec.recipe
+    assert recipe is not None
+    return {
+        "targets": "labels" if "labels" in call.inputs else "target_probabilities",
+        "weights": recipe.weights if recipe.weights in call.inputs else None,
+        "smoothing": getattr(call.params, recipe.smoothing) if recipe.smoothing else 0.0,
+    }
+
+
 def to_message(call: Call, result: Result) -> Message:
     """Lay a result out for the wire: scalars, `rows`, and `gradients.<input>` each."""
     fields: dict[str, Any] = {"loss": call.spec.name, "version": call.spec.version}
@@ -25,6 +36,8 @@ def to_message(call: Call, result: Result) -> Message:
     for name, gradient in result.gradients.items():
         tensors[f"gradients.{name}"] = gradient
     tensors |= result.condensed
+    if call.by_recipe:
+        fields["recipe"] = _recipe(call)
     fields["params"] = call.params.model_dump(mode="json")
     fields["warnings"] = [{"code": each.code, "detail": each.detail} for each in result.warnings]
     return Message(tensors, fields)

@@ -17,6 +17,8 @@ DTYPES: dict[str, torch.dtype] = {
         torch.bfloat16,
         torch.float32,
         torch.float64,
+        torch.float8_e4m3fn,
+        torch.float8_e5m2,
         torch.int8,
         torch.int16,
         torch.int32,

@@ -174,7 +174,7 @@ def encode(message: Message) -> bytes:
 
 def _listed(tensor: Tensor) -> Any:
     """Something that orjson writes as nested lists without a Python object per number."""
-    if tensor.dtype == torch.bfloat16:
+    if tensor.is_floating_point() and tensor.itemsize < 4 and tensor.dtype != torch.float16:
         tensor = tensor.float()
     if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
         short = orjson.dumps(_plain(tensor), option=orjson.OPT_SERIALIZE_NUMPY)

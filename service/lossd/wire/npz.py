@@ -11,7 +11,6 @@ import zipfile
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.lib import format as npy
 from torch import Tensor
 
@@ -29,7 +28,8 @@ from lossd.wire.message import Message
 
 media_type = "application/x-npz"
 aliases: tuple[str, ...] = ("application/npz",)
-dtypes: tuple[str, ...] = tuple(name for name in DTYPES if name != "bfloat16")  # numpy has none
+_NOT_IN_NUMPY = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+dtypes: tuple[str, ...] = tuple(name for name in DTYPES if name not in _NOT_IN_NUMPY)
 
 _MOST_TEXT = 1 << 20  # characters of one field
 Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
@@ -110,12 +110,13 @@ def _text(file: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]", at: str) ->
 
 
 def encode(message: Message) -> bytes:
-    """Write a message. Raises `NotAcceptable` for bfloat16, which numpy does not have."""
+    """Write a message. Raises `NotAcceptable` for dtypes that numpy does not have."""
     arrays: dict[str, Any] = {}
     for name, tensor in message.tensors.items():
-        if tensor.dtype == torch.bfloat16:
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        if dtype in _NOT_IN_NUMPY:
             raise NotAcceptable(
-                f"NPZ cannot carry {name}, which is bfloat16",
+                f"NPZ cannot carry {name}, which is {dtype}",
                 at="headers.accept",
                 expected="another format, or gradient_dtype float16 or float32",
             )

@@ -10,7 +10,7 @@ import httpx
 from lossd_client._retry import read_retry_after_s
 from lossd_client._wire import MEDIA_TYPE, decode, encode
 from lossd_client.errors import ConnectionFailed, LossdError, TimedOut, from_problem
-from lossd_client.result import Result, result_of
+from lossd_client.result import Result, Sent, result_of
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -48,11 +48,11 @@ def list_request(family: str | None, search: str | None, kind: str | None) -> Re
     return Request("GET", "/v1/losses", query=given)
 
 
-def read_result(response: httpx.Response) -> Result:
-    """The result in an answer."""
+def read_result(response: httpx.Response, sent: Sent) -> Result:
+    """The result in an answer to what was sent."""
     tensors, fields = decode(response.content)
     request_id = response.headers.get("x-request-id", "")
-    return result_of(tensors, fields, request_id, _seconds(response))
+    return result_of(tensors, fields, request_id, _seconds(response), sent)
 
 
 def _seconds(response: httpx.Response) -> dict[str, float]:

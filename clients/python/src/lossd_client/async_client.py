@@ -11,7 +11,7 @@ from lossd_client import _calls
 from lossd_client._arrays import ArrayLike
 from lossd_client._retry import Retry
 from lossd_client.errors import LossdError
-from lossd_client.result import Result
+from lossd_client.result import Result, Sent
 
 
 class AsyncClient:
@@ -100,7 +100,8 @@ class AsyncClient:
         tensors = {"row_weights": row_weights, "cotangent": cotangent}
         given = {**(inputs or {}), **named_inputs}
         request = _calls.compute_request(loss, given, tensors, fields)
-        return _calls.read_result(await self._send(request))
+        sent = Sent(given, class_axis, gradient_dtype)
+        return _calls.read_result(await self._send(request), sent)
 
     async def losses(
         self, *, family: str | None = None, search: str | None = None, kind: str | None = None

@@ -1,12 +1,25 @@
 """What a call answers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lossd_client._arrays import ArrayLike
+from lossd_client._recipe import rebuild
+
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What of a call its answer may refer to."""
+
+    inputs: Mapping[str, ArrayLike] = field(default_factory=dict)
+    class_axis: int | None = None
+    gradient_dtype: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +40,7 @@ class Result:
     - `gradients`: of `value`, one per differentiable input, in its shape; a group is a dict.
     - `row_norms`, `top_k_indices`, `top_k_values`: in place of `gradients`, if the form was asked
       for: each row's Euclidean norm; or its largest elements, as indices into the flattened row.
+      Of the form recipe the gradients are rebuilt here, from the logits that were sent.
     - `params`: every parameter as used.
     - `seconds`: how long each phase took on the service.
     """
@@ -49,9 +63,13 @@ class Result:
 
 
 def result_of(
-    tensors: dict[str, Array], fields: dict[str, Any], request_id: str, seconds: dict[str, float]
+    tensors: dict[str, Array],
+    fields: dict[str, Any],
+    request_id: str,
+    seconds: dict[str, float],
+    sent: Sent,
 ) -> Result:
-    """Build a result from an answer's tensors and fields."""
+    """Build a result from an answer's tensors and fields, and what was sent."""
     value = tensors.get("value")
     return Result(
         loss=fields["loss"],
@@ -61,7 +79,7 @@ def result_of(
         denominator=float(tensors["denominator"]),
         count=int(np.asarray(tensors["count"])),
         rows=tensors.get("rows"),
-        gradients=_nested(tensors, "gradients"),
+        gradients=_nested(tensors, "gradients") | _rebuilt(tensors, fields, sent),
         row_norms=_nested(tensors, "gradient_row_norms"),
         top_k_indices=_nested(tensors, "gradient_top_k_indices"),
         top_k_values=_nested(tensors, "gradient_top_k_values"),
@@ -70,6 +88,17 @@ def result_of(
         request_id=request_id,
         seconds=seconds,
     )
+
+
+def _rebuilt(tensors: dict[str, Array], fields: dict[str, Any], sent: Sent) -> dict[str, Array]:
+    if "recipe" not in fields:
+        return {}
+    log_sum_exp = tensors["gradient_recipe_log_sum_exp.logits"]
+    factor = tensors["gradient_recipe_factor.logits"]
+    gradient = rebuild(sent.inputs, fields["recipe"], log_sum_exp, factor, sent.class_axis)
+    if sent.gradient_dtype in ("float16", "float64"):
+        gradient = gradient.astype(sent.gradient_dtype)
+    return {"logits": gradient}
 
 
 def _nested(tensors: dict[str, Array], prefix: str) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from lossd.losses._inputs import ClassWeights, IgnorableLabels, Logits, TargetPr
 from lossd.losses._ops import (
     along_classes,
     at_label,
+    counted,
     is_ignored,
     label_weights,
     log_softmax_counted,
     times_log,
 )
-from lossd.losses._spec import Card, Example, LossParams
+from lossd.losses._spec import Card, Example, LossParams, SoftmaxRecipe
 
 
 class CrossEntropyParams(LossParams):
@@ -45,6 +46,16 @@ def weight_of_item(
     return (target_probabilities * along_classes(class_weights, target_probabilities.ndim)).sum(1)
 
 
+def slope_of_item(
+    logits: Logits,
+    params: CrossEntropyParams,
+    labels: Int[Tensor, "rows *spatial"] | None = None,
+    **_: Tensor,
+) -> Float[Tensor, "rows *spatial"]:
+    """1 for an item that counts, 0 for an ignored one."""
+    return torch.ones_like(logits[:, 0]) if labels is None else counted(labels, params.ignore_index)
+
+
 @loss(
     formula=r"-\sum_k w_k\, t_k \log p_k,\quad p = \operatorname{softmax}(z)",
     source="Bishop 2006, Pattern Recognition and Machine Learning, eq. 4.108; label smoothing: "
@@ -63,6 +74,7 @@ def weight_of_item(
         {"logits": [[2.0, 0.5, -1.0], [0.1, 1.2, 0.3]], "labels": [0, 2]},
         {"label_smoothing": 0.1},
     ),
+    recipe=SoftmaxRecipe(slope=slope_of_item, weights="class_weights", smoothing="label_smoothing"),
 )
 def cross_entropy(
     logits: Logits,

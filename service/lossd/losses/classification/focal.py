@@ -10,7 +10,7 @@ from torch import Tensor
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import IgnorableLabels, Logits
 from lossd.losses._ops import at_label, counted, is_ignored, log_softmax_counted, power, times_log
-from lossd.losses._spec import Arg, Card, Example, LossParams
+from lossd.losses._spec import Arg, Card, Example, LossParams, SoftmaxRecipe
 
 
 class FocalParams(LossParams):
@@ -28,6 +28,22 @@ def weight_of_item(params: FocalParams, labels: Int[Tensor, "rows *spatial"]) ->
     return counted(labels, params.ignore_index)
 
 
+def slope_of_item(
+    logits: Logits,
+    labels: Int[Tensor, "rows *spatial"],
+    params: FocalParams,
+    alpha: Float[Tensor, "classes"] | None = None,
+) -> Float[Tensor, "rows *spatial"]:
+    """Minus the derivative of the value by the log of the right class's probability."""
+    ignored = is_ignored(labels, params.ignore_index)
+    safe = labels.masked_fill(ignored, 0)
+    log_p = at_label(log_softmax_counted(logits.detach(), ignored), safe).requires_grad_()
+    alpha_y = None if alpha is None else alpha[safe]
+    with torch.enable_grad():
+        total = _value(log_p, alpha_y, params).masked_fill(ignored, 0.0).sum()
+    return -torch.autograd.grad(total, log_p)[0]
+
+
 @loss(
     formula=r"-\alpha_y (1 - p_y)^\gamma \log p_y,\quad p = \operatorname{softmax}(z)",
     source="Lin et al. 2017, arXiv:1708.02002, eq. 5, with softmax in place of sigmoid",
@@ -43,6 +59,7 @@ def weight_of_item(params: FocalParams, labels: Int[Tensor, "rows *spatial"]) ->
         {"logits": [[2.0, 0.5], [0.1, 1.2]], "labels": [0, 0], "alpha": [0.25, 0.75]},
         {"gamma": 2.0},
     ),
+    recipe=SoftmaxRecipe(slope=slope_of_item),
 )
 def focal(
     logits: Logits,
@@ -60,12 +77,15 @@ def focal(
     ignored = is_ignored(labels, params.ignore_index)
     safe = labels.masked_fill(ignored, 0)
     log_p = at_label(log_softmax_counted(logits, ignored), safe)
+    value = _value(log_p, None if alpha is None else alpha[safe], params)
+    return value.masked_fill(ignored, 0.0)
+
+
+def _value(log_p: Tensor, alpha_y: Tensor | None, params: FocalParams) -> Tensor:
     impossible = log_p == -torch.inf
     miss = -torch.expm1(log_p.masked_fill(impossible, 0.0))
     modulation = power(miss.masked_fill(impossible, 1.0), params.gamma)
     if params.modulation_gradient == "detached":
         modulation = modulation.detach()
     value = -times_log(modulation, log_p)
-    if alpha is not None:
-        value = times_log(alpha[safe], value)
-    return value.masked_fill(ignored, 0.0)
+    return value if alpha_y is None else times_log(alpha_y, value)
