@@ -1,26 +1,39 @@
 """The composition root: the only module that knows every other."""
 
+import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from lossd import __version__
-from lossd.api import health, losses, problem
+from lossd.api import health, losses, oip, problem
 from lossd.api.edge import Edge
 from lossd.api.openapi import build_openapi
 from lossd.engine import Admission, Engine, compute
 from lossd.losses import CATALOG
 from lossd.schema.describe import example_call
 from lossd.settings import Settings
+from lossd.store import Regions, Statistics
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service as an ASGI app. Settings come from the environment unless given."""
     settings = settings or Settings()
     engine = Engine(settings.device, lanes=settings.lanes, threads=settings.threads)
+
+    folder = _state_folder(settings)
+    statistics = Statistics(folder, list(CATALOG))
+    regions = Regions(
+        folder,
+        enabled=settings.shared_memory,
+        prefix=settings.shared_memory_prefix,
+        most=settings.max_regions,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -30,6 +43,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         yield
         app.state.ready = False
         engine.close()
+        regions.close()
+        statistics.close()
+        if settings.state_dir is None:
+            shutil.rmtree(folder, ignore_errors=True)
 
     app = FastAPI(
         title="lossd", version=__version__, lifespan=lifespan, middleware=[Middleware(Edge)]
@@ -38,11 +55,21 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.admission = Admission(
         max_requests=settings.max_queue, max_bytes=settings.max_bytes_in_flight
     )
+    app.state.regions, app.state.statistics = regions, statistics
     app.include_router(losses.router)
+    app.include_router(oip.router)
     app.include_router(health.router)
     problem.install(app)
     _serve_openapi(app)
     return app
+
+
+def _state_folder(settings: Settings) -> Path:
+    """The folder that the workers share; nobody else may look into it."""
+    if settings.state_dir is None:
+        return Path(tempfile.mkdtemp(prefix="lossd-"))
+    settings.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return settings.state_dir
 
 
 def _serve_openapi(app: FastAPI) -> None:

@@ -2,10 +2,13 @@
 
 LossdError
 ├── UnreadableBody        400
+├── SharedMemoryOff       403
 ├── UnknownLoss           404
 ├── UnknownRoute          404
+├── UnknownRegion         404
 ├── MethodNotAllowed      405
 ├── NotAcceptable         406
+├── Conflict              409
 ├── TooLarge              413
 ├── UnsupportedMediaType  415
 ├── BadRequest            422
@@ -18,6 +21,7 @@ LossdError
 │   ├── BadParams
 │   └── BadOption
 ├── InternalError         500
+├── Unsupported           501
 ├── Overloaded            503
 ├── OutOfMemory           503
 ├── NotReady              503
@@ -60,6 +64,12 @@ class UnreadableBody(LossdError):
     code, status = "unreadable_body", 400
 
 
+class SharedMemoryOff(LossdError):
+    """Shared memory is not enabled on this service."""
+
+    code, status = "shared_memory_off", 403
+
+
 class UnknownLoss(LossdError):
     """No loss of that name is in the catalog."""
 
@@ -72,6 +82,12 @@ class UnknownRoute(LossdError):
     code, status = "unknown_route", 404
 
 
+class UnknownRegion(LossdError):
+    """No shared-memory region of that name is registered by this caller, or its file is gone."""
+
+    code, status = "unknown_region", 404
+
+
 class MethodNotAllowed(LossdError):
     """The path exists, but not for that method."""
 
@@ -82,6 +98,12 @@ class NotAcceptable(LossdError):
     """No codec writes any of the formats that `Accept` names."""
 
     code, status = "not_acceptable", 406
+
+
+class Conflict(LossdError):
+    """Something of that name is there already."""
+
+    code, status = "conflict", 409
 
 
 class TooLarge(LossdError):
@@ -154,6 +176,12 @@ class InternalError(LossdError):
     """A bug in lossd. The request id finds it in the log."""
 
     code, status = "internal_error", 500
+
+
+class Unsupported(LossdError):
+    """A part of a protocol that lossd does not have."""
+
+    code, status = "unsupported", 501
 
 
 class Overloaded(LossdError):

@@ -1,5 +1,6 @@
 """Every setting of the service: `LOSSD_*` in the environment, typed, with unit and default."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -49,6 +50,24 @@ class Settings(BaseSettings):
     )
     drain_timeout_s: float = Field(
         30.0, ge=0, le=3600, description="Seconds that calls in flight may take after SIGTERM."
+    )
+    workers: int = Field(
+        1, ge=1, le=64, description="Worker processes of `lossd serve`; they answer as one."
+    )
+    state_dir: Path | None = Field(
+        None,
+        description="Owner-only folder that the workers share; a fresh temporary one if not given.",
+    )
+    shared_memory: bool = Field(
+        False, description="Whether callers on this machine may use shared memory (/v2)."
+    )
+    shared_memory_prefix: str = Field(
+        "lossd",
+        pattern=r"^[A-Za-z0-9_.\-]{0,100}$",
+        description="What the names in /dev/shm must begin with that callers may use.",
+    )
+    max_regions: int = Field(
+        1024, ge=1, description="Shared-memory regions that may be registered at once."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message that is logged."

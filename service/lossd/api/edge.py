@@ -45,7 +45,7 @@ class Edge:
         except Exception:
             if started:
                 raise
-            await internal_error(request_id.decode())(scope, receive, send_named)
+            await internal_error(request_id.decode(), scope["path"])(scope, receive, send_named)
 
 
 def _request_id(scope: Scope) -> bytes:

@@ -3,10 +3,11 @@
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from lossd.api.body import read_body
-from lossd.engine import Admission, Engine
+from lossd.api.depends import TheAdmission, TheEngine, TheSettings
+from lossd.engine import Engine
 from lossd.losses import find
 from lossd.schema import Call, parse_call, to_message
 from lossd.schema.describe import describe, list_losses
@@ -16,21 +17,6 @@ from lossd.wire import Codec, expand, reader_for, writer_for
 SMALL_BYTES = 64 * 1024  # below this a thread costs more than reading or writing the body
 
 router = APIRouter(prefix="/v1/losses", tags=["losses"])
-
-
-def engine_of(request: Request) -> Engine:
-    engine: Engine = request.app.state.engine
-    return engine
-
-
-def admission_of(request: Request) -> Admission:
-    admission: Admission = request.app.state.admission
-    return admission
-
-
-def settings_of(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
 
 
 @router.get("", summary="List the losses")
@@ -53,9 +39,9 @@ def describe_one(loss: str, request: Request) -> dict[str, Any]:
 async def compute_one(
     loss: str,
     request: Request,
-    engine: Annotated[Engine, Depends(engine_of)],
-    admission: Annotated[Admission, Depends(admission_of)],
-    settings: Annotated[Settings, Depends(settings_of)],
+    engine: TheEngine,
+    admission: TheAdmission,
+    settings: TheSettings,
 ) -> Response:
     """Value, rows and gradients of one loss, answered in the format it was asked in."""
     with admission.enter() as lease:

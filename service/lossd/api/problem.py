@@ -24,8 +24,8 @@ MEDIA_TYPE = "application/problem+json"
 _log = logging.getLogger("lossd")
 
 
-def problem(err: LossdError, headers: dict[str, str] | None = None) -> Response:
-    """Lay an error out for the wire."""
+def problem(err: LossdError, path: str, headers: dict[str, str] | None = None) -> Response:
+    """Lay an error out for the wire; below /v2 with the member that clients there read."""
     body: dict[str, Any] = {
         "type": f"urn:lossd:error:{err.code}",
         "title": http.HTTPStatus(err.status).phrase,
@@ -37,11 +37,16 @@ def problem(err: LossdError, headers: dict[str, str] | None = None) -> Response:
     extras = {"expected": err.expected, "got": err.got, "indices": err.indices}
     body |= {key: value for key, value in extras.items() if value is not None}
     headers = dict(headers or {})
+    of_oip = path == "/v2" or path.startswith("/v2/")
+    if of_oip:
+        body["error"] = err.message + (f" (at {err.at})" if err.at else "")
     if err.retry_after_s is not None:
         headers["Retry-After"] = str(err.retry_after_s)
     # A caller may have put half a surrogate pair into a name that the message repeats.
     text = orjson.dumps(_printable(body))
-    return Response(text, err.status, headers, media_type=MEDIA_TYPE)
+    return Response(
+        text, err.status, headers, media_type="application/json" if of_oip else MEDIA_TYPE
+    )
 
 
 def _printable(value: Any) -> Any:
@@ -52,9 +57,9 @@ def _printable(value: Any) -> Any:
     return value
 
 
-async def on_lossd_error(_: Request, err: Exception) -> Response:
+async def on_lossd_error(request: Request, err: Exception) -> Response:
     assert isinstance(err, LossdError)
-    return problem(err)
+    return problem(err, request.url.path)
 
 
 async def on_http_error(request: Request, err: Exception) -> Response:
@@ -69,36 +74,34 @@ async def on_http_error(request: Request, err: Exception) -> Response:
             expected=allowed,
             got=request.method[:20],
         )
-        return problem(got, {"Allow": allowed})
+        return problem(got, path, {"Allow": allowed})
     if err.status_code == http.HTTPStatus.NOT_FOUND:
         expected = "a path that /openapi.json lists"
-        return problem(
-            UnknownRoute("nothing is served there", at="path", expected=expected, got=path)
-        )
-    return problem(BadRequest(str(err.detail)))
+        unknown = UnknownRoute("nothing is served there", at="path", expected=expected, got=path)
+        return problem(unknown, path)
+    return problem(BadRequest(str(err.detail)), path)
 
 
-async def on_bad_query(_: Request, err: Exception) -> Response:
+async def on_bad_query(request: Request, err: Exception) -> Response:
     """What FastAPI refuses of a query or path parameter."""
     assert isinstance(err, RequestValidationError)
     first = err.errors()[0]
     at = ".".join(str(part) for part in first["loc"])
-    return problem(
-        BadOption(
-            str(first["msg"]), at=at, expected=str(first["msg"]), got=repr(first.get("input"))[:100]
-        )
-    )
+    expected = str(first["msg"])
+    got = repr(first.get("input"))[:100]
+    return problem(BadOption(expected, at=at, expected=expected, got=got), request.url.path)
 
 
-async def on_disconnect(_: Request, err: Exception) -> Response:
+async def on_disconnect(request: Request, err: Exception) -> Response:
     """Nobody reads this answer; it only closes the books on the request."""
-    return problem(UnreadableBody("the caller hung up before the body was complete", at="body"))
+    left = UnreadableBody("the caller hung up before the body was complete", at="body")
+    return problem(left, request.url.path)
 
 
-def internal_error(request_id: str) -> Response:
+def internal_error(request_id: str, path: str) -> Response:
     """The answer to a bug: nothing of it leaves the process but the id that finds it in the log."""
     _log.exception("request %s failed", request_id)
-    return problem(InternalError(f"a bug in lossd; its log names request {request_id}"))
+    return problem(InternalError(f"a bug in lossd; its log names request {request_id}"), path)
 
 
 def install(app: FastAPI) -> None:

@@ -168,11 +168,11 @@ def encode(message: Message) -> bytes:
         *parents, last = [head, *rest.split("/", 1)] if rest else [head]
         for parent in parents:
             place = place.setdefault(parent, {})
-        place[last] = _listed(tensor)
+        place[last] = as_json(tensor)
     return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _listed(tensor: Tensor) -> Any:
+def as_json(tensor: Tensor) -> Any:
     """Something that orjson writes as nested lists without a Python object per number."""
     if tensor.is_floating_point() and tensor.itemsize < 4 and tensor.dtype != torch.float16:
         tensor = tensor.float()

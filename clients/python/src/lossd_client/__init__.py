@@ -14,6 +14,7 @@ from lossd_client.errors import ERRORS as ERRORS
 from lossd_client.errors import BadOption as BadOption
 from lossd_client.errors import BadParams as BadParams
 from lossd_client.errors import BadRequest as BadRequest
+from lossd_client.errors import Conflict as Conflict
 from lossd_client.errors import ConnectionFailed as ConnectionFailed
 from lossd_client.errors import DeadlineExceeded as DeadlineExceeded
 from lossd_client.errors import InternalError as InternalError
@@ -26,12 +27,15 @@ from lossd_client.errors import NotReady as NotReady
 from lossd_client.errors import OutOfMemory as OutOfMemory
 from lossd_client.errors import OutOfRange as OutOfRange
 from lossd_client.errors import Overloaded as Overloaded
+from lossd_client.errors import SharedMemoryOff as SharedMemoryOff
 from lossd_client.errors import TimedOut as TimedOut
 from lossd_client.errors import TooLarge as TooLarge
 from lossd_client.errors import UnexpectedInput as UnexpectedInput
 from lossd_client.errors import UnknownLoss as UnknownLoss
+from lossd_client.errors import UnknownRegion as UnknownRegion
 from lossd_client.errors import UnknownRoute as UnknownRoute
 from lossd_client.errors import UnreadableBody as UnreadableBody
+from lossd_client.errors import Unsupported as Unsupported
 from lossd_client.errors import UnsupportedMediaType as UnsupportedMediaType
 from lossd_client.errors import WrongDtype as WrongDtype
 from lossd_client.errors import WrongShape as WrongShape

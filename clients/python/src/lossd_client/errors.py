@@ -57,6 +57,22 @@ class UnknownRoute(LossdError):
     """Nothing is served at that path."""
 
 
+class UnknownRegion(LossdError):
+    """No such shared memory, or none that the service can see."""
+
+
+class SharedMemoryOff(LossdError):
+    """The service takes no shared memory."""
+
+
+class Conflict(LossdError):
+    """Something of that name is there already."""
+
+
+class Unsupported(LossdError):
+    """A part of a protocol that the service does not have."""
+
+
 class MethodNotAllowed(LossdError):
     """The path exists, but not for that method."""
 
@@ -142,6 +158,10 @@ ERRORS: Mapping[str, type[LossdError]] = MappingProxyType(
         "unreadable_body": UnreadableBody,
         "unknown_loss": UnknownLoss,
         "unknown_route": UnknownRoute,
+        "unknown_region": UnknownRegion,
+        "shared_memory_off": SharedMemoryOff,
+        "conflict": Conflict,
+        "unsupported": Unsupported,
         "method_not_allowed": MethodNotAllowed,
         "not_acceptable": NotAcceptable,
         "too_large": TooLarge,
