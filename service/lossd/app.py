@@ -24,7 +24,12 @@ from lossd.store import Regions, Statistics
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The service as an ASGI app. Settings come from the environment unless given."""
     settings = settings or Settings()
-    engine = Engine(settings.device, lanes=settings.lanes, threads=settings.threads)
+    engine = Engine(
+        settings.device,
+        lanes=settings.lanes,
+        threads=settings.threads,
+        workers=settings.workers,
+    )
 
     folder = _state_folder(settings)
     statistics = Statistics(folder, list(CATALOG))

@@ -1,10 +1,13 @@
 """`lossd serve`: the service in the foreground."""
 
 import argparse
+import os
 import signal
 import socket
 import sys
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -13,6 +16,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from lossd.app import create_app
+from lossd.cli.workers import supervise
 from lossd.losses import find
 from lossd.schema.describe import curl, example_request
 from lossd.settings import Settings
@@ -23,13 +27,15 @@ def add_command(commands: Any) -> None:
     command = commands.add_parser("serve", help="run the service in the foreground")
     command.add_argument("--host", help="address to bind (LOSSD_HOST)")
     command.add_argument("--port", type=int, help="port to bind, 0 for a free one (LOSSD_PORT)")
+    command.add_argument("--uds", help="Unix socket to listen on too (LOSSD_UDS)")
+    command.add_argument("--workers", type=int, help="worker processes (LOSSD_WORKERS)")
     command.add_argument("--device", help="auto, cpu, cuda or cuda:N (LOSSD_DEVICE)")
     command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; calls in flight are finished first."""
-    given = {key: getattr(arguments, key) for key in ("host", "port", "device")}
+    given = {key: getattr(arguments, key) for key in ("host", "port", "uds", "workers", "device")}
     try:
         settings = Settings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as err:
@@ -38,16 +44,29 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"lossd: LOSSD_{name.upper()}: {each['msg']}", file=sys.stderr)
         return 2
     try:
-        listener = bind(settings)
+        listeners = listen(settings)
     except OSError as err:
-        print(f"lossd: cannot bind {settings.host}:{settings.port}: {err}", file=sys.stderr)
+        print(f"lossd: cannot listen: {err}", file=sys.stderr)
         return 3
+    announce(listeners)
+    try:
+        if settings.workers > 1:
+            return supervise(serve, settings, listeners)
+        return serve(settings, listeners)
+    finally:
+        for listener in listeners:
+            listener.close()
+        if settings.uds is not None:
+            settings.uds.unlink(missing_ok=True)
+
+
+def serve(settings: Settings, listeners: Sequence[socket.socket]) -> int:
+    """Serve in this process until told to stop; returns an exit code."""
     try:
         app = create_app(settings)
     except RuntimeError as err:
         print(f"lossd: {err}", file=sys.stderr)
         return 2
-    announce(listener)
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -57,7 +76,9 @@ def run(arguments: argparse.Namespace) -> int:
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
-    Server(config, app, settings.drain_delay_s).run(sockets=[listener])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # uvicorn repeats the signal when it is done
+    Server(config, app, settings.drain_delay_s).run(sockets=list(listeners))
     return 0
 
 
@@ -80,24 +101,51 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
 
 
-def bind(settings: Settings) -> socket.socket:
-    """A listening address, so that port 0 is known before anything is printed. Raises `OSError`."""
+def listen(settings: Settings) -> list[socket.socket]:
+    """The addresses to serve on, so that port 0 is known before anything is printed.
+
+    Raises `OSError`.
+    """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
-    except OSError:
+        return [listener, *([_listen_unix(settings.uds)] if settings.uds else [])]
+    except OSError as err:
         listener.close()
-        raise
+        where = err.filename or f"{settings.host}:{settings.port}"
+        raise OSError(err.errno, f"{where}: {err.strerror or err}") from err
+
+
+def _listen_unix(path: Path) -> socket.socket:
+    """A Unix socket for its owner only. One that nobody listens on any more is replaced."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket():
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                try:
+                    probe.connect(str(path))
+                except ConnectionRefusedError:
+                    path.unlink()
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(mask)
+    except OSError as err:
+        listener.close()
+        raise OSError(err.errno, err.strerror or str(err), str(path)) from err
     return listener
 
 
-def announce(listener: socket.socket) -> None:
+def announce(listeners: Sequence[socket.socket]) -> None:
     """Print where the service is, and a line to try."""
-    host, port, *_ = listener.getsockname()
+    host, port, *_ = listeners[0].getsockname()
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     spec = find("cross_entropy")
     print(f"lossd is at {url}")
+    for each in listeners[1:]:
+        print(f"  and at {each.getsockname()}")
     print(f"  every loss, to read and try: {url}/docs")
     print(f"  {curl(spec, example_request(spec), url)}", flush=True)

@@ -25,12 +25,13 @@ T = TypeVar("T")
 class Engine:
     """One device and its lanes: threads that compute one call each, off the event loop.
 
-    `threads` is the number of CPU threads that one call may use; 0 is every core over the lanes.
+    `threads` is the number of CPU threads that one call may use; 0 is every core over the
+    lanes of all workers.
     """
 
-    def __init__(self, device: str, *, lanes: int, threads: int) -> None:
+    def __init__(self, device: str, *, lanes: int, threads: int, workers: int = 1) -> None:
         self.device = pick_device(device)
-        torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // lanes))
+        torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // (lanes * workers)))
         self._lanes = ThreadPoolExecutor(lanes, thread_name_prefix="lossd-lane")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="lossd-wire")
 

@@ -1,0 +1,138 @@
+"""Several worker processes behind one address, and a Unix socket beside it."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+INPUTS = [
+    {"name": "logits", "shape": [2, 2], "datatype": "FP32", "data": [2.0, 0.5, 0.1, 1.2]},
+    {"name": "labels", "shape": [2], "datatype": "INT64", "data": [0, 1]},
+]
+
+
+@contextlib.contextmanager
+def served(*words: str, **settings: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    environment = os.environ | {"PYTHONPATH": "service", "LOSSD_LOG_LEVEL": "warning"}
+    command = [sys.executable, "-u", "-m", "lossd", "serve", "--port", "0", *words]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment | settings, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        try:
+            with httpx.Client(transport=httpx.HTTPTransport(retries=30), timeout=30) as http:
+                while http.get(f"{url}/readyz").status_code != 200:
+                    pass
+            yield url, process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=30) == 0
+
+
+def children(of: int) -> set[int]:
+    """Worker processes; the interpreter's own resource tracker is none."""
+    found = set()
+    for pid in Path(f"/proc/{of}/task/{of}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.add(int(pid))
+    return found
+
+
+def on_every_worker(url: str, rounds: int = 24) -> Iterator[httpx.Client]:
+    """Fresh connections, so that the kernel spreads them over the workers."""
+    for _ in range(rounds):
+        with httpx.Client(base_url=url, timeout=30) as http:
+            yield http
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
+    with served(
+        "--workers", "2", LOSSD_SHARED_MEMORY="1", LOSSD_SHARED_MEMORY_PREFIX="lossd_workers"
+    ) as both:
+        yield both
+
+
+def test_workers_answer_as_one(workers: tuple[str, Any], tmp_path: Path) -> None:
+    url, process = workers
+    assert len(children(process.pid)) == 2
+    block = Path("/dev/shm/lossd_workers_one")
+    block.write_bytes(np.float32([2.0, 0.5, 0.1, 1.2]).tobytes())
+    try:
+        with httpx.Client(base_url=url) as http:
+            body = {"key": "/lossd_workers_one", "byte_size": 16}
+            where = "/v2/systemsharedmemory/region/one/register"
+            assert http.post(where, json=body).is_success
+            assert http.post(where, json=body).status_code == 409
+        place = {"shared_memory_region": "one", "shared_memory_byte_size": 16}
+        shared = {"name": "logits", "shape": [2, 2], "datatype": "FP32", "parameters": place}
+        answers: Counter[str] = Counter()
+        for i, http in enumerate(on_every_worker(url)):
+            got = http.post("/v2/models/cross_entropy/infer", json={"inputs": [shared, INPUTS[1]]})
+            answers[got.text] += 1
+            (stats,) = http.get("/v2/models/cross_entropy/stats").json()["model_stats"]
+            assert stats["inference_stats"]["queue"]["count"] == i + 1
+            assert len(http.get("/v2/systemsharedmemory/status").json()) == 1
+        assert answers.total() == 24 and len(answers) == 1
+    finally:
+        block.unlink()
+
+
+def test_a_worker_that_dies_is_replaced_and_its_counts_stay(workers: tuple[str, Any]) -> None:
+    url, process = workers
+    counts = "/v2/models/mse/stats"
+    for http in on_every_worker(url, 6):
+        data = {"shape": [1], "datatype": "FP32", "data": [1.0]}
+        inputs = [{"name": name, **data} for name in ("prediction", "target")]
+        assert http.post("/v2/models/mse/infer", json={"inputs": inputs}).is_success
+    killed = min(children(process.pid))
+    os.kill(killed, signal.SIGKILL)
+    while killed in children(process.pid) or len(children(process.pid)) < 2:
+        pass
+    for http in on_every_worker(url, 6):
+        (stats,) = http.get(counts).json()["model_stats"]
+        assert stats["inference_stats"]["success"]["count"] == 6
+
+
+def test_a_unix_socket_is_served_too_and_gone_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "lossd.sock"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))  # what a killed service leaves behind
+    with served("--uds", str(path)) as (url, _):
+        assert path.stat().st_mode & 0o777 == 0o600
+        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as http:
+            assert http.get(f"{url}/version").is_success
+        command = [sys.executable, "-m", "lossd", "serve", "--port", "0", "--uds", str(path)]
+        environment = os.environ | {"PYTHONPATH": "service"}
+        second = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+        assert second.returncode == 3 and str(path) in second.stderr
+    assert not path.exists()
+
+
+def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    path.write_text("mine")
+    command = [sys.executable, "-m", "lossd", "serve", "--port", "0", "--uds", str(path)]
+    environment = os.environ | {"PYTHONPATH": "service"}
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 3 and path.read_text() == "mine"
+
+
+def test_no_worker_comes_up_and_the_command_says_so() -> None:
+    command = [sys.executable, "-m", "lossd", "serve", "--port", "0", "--workers", "2"]
+    environment = os.environ | {"PYTHONPATH": "service", "LOSSD_DEVICE": "cuda:99"}
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "cuda:99" in done.stderr
