@@ -68,7 +68,8 @@ def post(http: httpx.Client, form: str, loss: str, message: Message) -> dict[str
     if form == JSON:
         return flat(got.json())
     answer = CODECS[form].decode(got.content, 10**6)
-    numbers = {key: torch.tensor(x) for key, x in answer.fields.items() if isinstance(x, float)}
+    numbers = {key: torch.tensor(x, dtype=torch.float64) for key, x in answer.fields.items()
+               if isinstance(x, float)}  # fmt: skip
     return {**numbers, **answer.tensors}
 
 

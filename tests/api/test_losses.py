@@ -68,7 +68,11 @@ def test_every_format_gives_the_bits_of_the_engine(
             want["denominator"].item(),
         ]
         return
-    tensors = codec.decode(reply.content, 10**9).tensors
+    got = codec.decode(reply.content, 10**9)
+    numbers = {key: got.fields[key] for key in want if key in got.fields}  # where Arrow puts them
+    tensors = dict(got.tensors) | {
+        key: torch.tensor(x, dtype=want[key].dtype) for key, x in numbers.items()
+    }
     assert tensors.keys() == want.keys()
     assert all(torch.equal(tensors[key], want[key]) for key in want), spec.name
 

@@ -10,6 +10,13 @@ from lossd.wire.compression import ENCODINGS as ENCODINGS
 from lossd.wire.compression import expand as expand
 from lossd.wire.message import Message as Message
 
+try:
+    from lossd.wire import arrow
+except ModuleNotFoundError:  # the extra `arrow` was not asked for
+    arrow = None  # type: ignore[assignment] # tested for before use
+
+ARROW = "application/vnd.apache.arrow.stream"  # its media type, whether it can be read here or not
+
 
 class Codec(Protocol):
     """The shape of a codec module."""
@@ -23,6 +30,8 @@ class Codec(Protocol):
 
 
 _MODULES: tuple[Codec, ...] = (json, safetensors, npz)
+if arrow is not None:
+    _MODULES = (*_MODULES, arrow)
 CODECS = MappingProxyType({codec.media_type: codec for codec in _MODULES})
 _BY_NAME = {name: codec for codec in _MODULES for name in (codec.media_type, *codec.aliases)}
 
@@ -35,7 +44,7 @@ def reader_for(content_type: str) -> Codec:
     raise UnsupportedMediaType(
         "no format of that content type is read here",
         at="headers.content-type",
-        expected=f"one of {', '.join(CODECS)}",
+        expected="install lossd[arrow]" if key == ARROW else f"one of {', '.join(CODECS)}",
         got=key[:100] or "no Content-Type",
     )
 

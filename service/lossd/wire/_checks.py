@@ -30,6 +30,7 @@ DTYPES: dict[str, torch.dtype] = {
         torch.bool,
     )
 }
+NOT_IN_NUMPY = ("bfloat16", "float8_e4m3fn", "float8_e5m2")  # nor in Arrow
 MAX_DIMS = 8
 MAX_TENSORS = 10_000
 

@@ -43,8 +43,7 @@ def decode(body: bytes, most_elements: int) -> Message:
     raw = _members(body, "body")
     reader = _Reader(most_elements)
     if "inputs" in raw:
-        for name, value in _members(raw.pop("inputs"), "inputs").items():
-            reader.read(name, value, f"inputs.{name}", may_be_group=True)
+        reader.read_inputs(raw.pop("inputs"))
     for name in _TENSORS:
         if name in raw:
             reader.read(name, raw.pop(name), name, may_be_group=False)
@@ -55,6 +54,16 @@ def decode(body: bytes, most_elements: int) -> Message:
     )
 
 
+def read_inputs(text: bytes, most_elements: int) -> Message:
+    """Read an object of tensors and groups alone, for formats that carry some as JSON.
+
+    Raises what `decode` raises.
+    """
+    reader = _Reader(most_elements)
+    reader.read_inputs(text)
+    return Message(reader.tensors, {}, frozenset(reader.untyped))
+
+
 class _Reader:
     """Collects tensors, and counts their elements against the limit."""
 
@@ -62,6 +71,10 @@ class _Reader:
         self.most = self.left = most_elements
         self.tensors: dict[str, Tensor] = {}
         self.untyped: set[str] = set()
+
+    def read_inputs(self, raw: bytes | msgspec.Raw) -> None:
+        for name, value in _members(raw, "inputs").items():
+            self.read(name, value, f"inputs.{name}", may_be_group=True)
 
     def read(self, name: str, raw: msgspec.Raw, at: str, *, may_be_group: bool) -> None:
         text = bytes(raw).strip()

@@ -19,6 +19,7 @@ from lossd.wire._checks import (
     DTYPES,
     MAX_DIMS,
     MAX_TENSORS,
+    NOT_IN_NUMPY,
     field_of,
     from_bytes,
     too_many,
@@ -28,8 +29,7 @@ from lossd.wire.message import Message
 
 media_type = "application/x-npz"
 aliases: tuple[str, ...] = ("application/npz",)
-_NOT_IN_NUMPY = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
-dtypes: tuple[str, ...] = tuple(name for name in DTYPES if name not in _NOT_IN_NUMPY)
+dtypes: tuple[str, ...] = tuple(name for name in DTYPES if name not in NOT_IN_NUMPY)
 
 _MOST_TEXT = 1 << 20  # characters of one field
 Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
@@ -114,7 +114,7 @@ def encode(message: Message) -> bytes:
     arrays: dict[str, Any] = {}
     for name, tensor in message.tensors.items():
         dtype = str(tensor.dtype).removeprefix("torch.")
-        if dtype in _NOT_IN_NUMPY:
+        if dtype in NOT_IN_NUMPY:
             raise NotAcceptable(
                 f"NPZ cannot carry {name}, which is {dtype}",
                 at="headers.accept",
