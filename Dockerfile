@@ -12,7 +12,8 @@ ENV PATH=/opt/lossd/bin:$PATH
 # The dependencies first: this layer changes only with these two files. torch goes first and alone,
 # so that the resolver finds it installed; its own dependencies come from pip's index, as pinned.
 COPY pyproject.toml constraints.txt ./
-RUN python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
+RUN python3 -c "import tomllib; of = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+more = of['optional-dependencies']; print(*of['dependencies'], *more['arrow'], *more['zstd'], sep='\n')" \
         > requirements.txt \
     && if [ -n "${TORCH_INDEX}" ]; then \
         pip install --no-cache-dir --no-deps --constraint constraints.txt --index-url "${TORCH_INDEX}" torch; \

@@ -6,8 +6,12 @@ string as it stands.
 
 import io
 import json
+import lzma
 import math
+import struct
+import tokenize
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -32,6 +36,15 @@ aliases: tuple[str, ...] = ("application/npz",)
 dtypes: tuple[str, ...] = tuple(name for name in DTYPES if name not in NOT_IN_NUMPY)
 
 _MOST_TEXT = 1 << 20  # characters of one field
+# numpy reads a header as Python source, so it fails in all the ways of Python's own reader.
+_HEADER_ERRORS = (
+    ValueError, SyntaxError, TypeError, KeyError, AttributeError, RecursionError, MemoryError,
+    tokenize.TokenError,
+)  # fmt: skip
+_ZIP_ERRORS = (
+    zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError,
+    OverflowError, struct.error, zlib.error, lzma.LZMAError,
+)  # fmt: skip
 Header = tuple[tuple[int, ...], bool, "np.dtype[Any]"]
 
 
@@ -59,9 +72,7 @@ def decode(body: bytes, most_elements: int) -> Message:
                     if left < 0:
                         raise too_many(most_elements, f"inputs.{name}"[:200])
                     tensors[name] = _tensor(file, shape, fortran, dtype, f"inputs.{name}"[:200])
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as err:
-        raise UnreadableBody(f"not an NPZ body: {err}"[:300], at="body") from err
-    except zipfile.zlib.error as err:  # type: ignore[attr-defined] # its stub leaves zlib out
+    except _ZIP_ERRORS as err:
         raise UnreadableBody(f"not an NPZ body: {err}"[:300], at="body") from err
     return Message(tensors, fields)
 
@@ -71,7 +82,7 @@ def _header(file: Any, at: str) -> Header:
         version = npy.read_magic(file)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         header: Header = read(file)
-    except (ValueError, SyntaxError, TypeError, KeyError) as err:
+    except _HEADER_ERRORS as err:
         raise UnreadableBody(f"not an .npy member: {err}"[:300], at=at) from err
     shape, _, dtype = header
     if len(shape) > MAX_DIMS:
