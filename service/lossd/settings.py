@@ -1,5 +1,6 @@
 """Every setting of the service: `LOSSD_*` in the environment, typed, with unit and default."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -15,6 +16,10 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to bind.")
     port: int = Field(8000, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
+    uds: Path | None = Field(
+        None,
+        description="Path of a Unix socket to listen on too, open to this user only.",
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda|cuda:\d+)$",
@@ -60,3 +65,10 @@ class Settings(BaseSettings):
         if not host:
             raise ValueError("must not be empty")
         return host
+
+    @field_validator("uds")
+    @classmethod
+    def _uds_is_named(cls, uds: Path | None) -> Path | None:
+        if uds == Path():
+            raise ValueError("must not be empty")
+        return uds

@@ -5,6 +5,8 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import closing
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -13,6 +15,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from lossd.app import create_app
+from lossd.cli.listeners import Listeners
 from lossd.losses import find
 from lossd.schema.describe import curl, example_request
 from lossd.settings import Settings
@@ -23,13 +26,14 @@ def add_command(commands: Any) -> None:
     command = commands.add_parser("serve", help="run the service in the foreground")
     command.add_argument("--host", help="address to bind (LOSSD_HOST)")
     command.add_argument("--port", type=int, help="port to bind, 0 for a free one (LOSSD_PORT)")
+    command.add_argument("--uds", help="path of a Unix socket to listen on too (LOSSD_UDS)")
     command.add_argument("--device", help="auto, cpu, cuda or cuda:N (LOSSD_DEVICE)")
     command.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; calls in flight are finished first."""
-    given = {key: getattr(arguments, key) for key in ("host", "port", "device")}
+    given = {key: getattr(arguments, key) for key in ("host", "port", "uds", "device")}
     try:
         settings = Settings(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as err:
@@ -38,16 +42,23 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"lossd: LOSSD_{name.upper()}: {each['msg']}", file=sys.stderr)
         return 2
     try:
-        listener = bind(settings)
+        listeners = Listeners(settings.host, settings.port, settings.uds)
     except OSError as err:
-        print(f"lossd: cannot bind {settings.host}:{settings.port}: {err}", file=sys.stderr)
-        return 3
-    try:
-        app = create_app(settings)
-    except RuntimeError as err:
         print(f"lossd: {err}", file=sys.stderr)
-        return 2
-    announce(listener)
+        return 3
+    with closing(listeners):
+        try:
+            app = create_app(settings)
+        except RuntimeError as err:
+            print(f"lossd: {err}", file=sys.stderr)
+            return 2
+        serve(app, settings, listeners)
+    return 0
+
+
+def serve(app: FastAPI, settings: Settings, listeners: Listeners) -> None:
+    """Serve an app on these sockets until a signal."""
+    announce(listeners.tcp, settings.uds)
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -57,16 +68,21 @@ def run(arguments: argparse.Namespace) -> int:
         server_header=False,
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
-    Server(config, app, settings.drain_delay_s).run(sockets=[listener])
-    return 0
+    Server(config, app, settings.drain_delay_s, listeners).run(sockets=listeners.sockets)
 
 
 class Server(uvicorn.Server):
     """Says that it is not ready before it stops listening. A second signal stops at once."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, drain_delay_s: float) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: FastAPI,
+        drain_delay_s: float,
+        listeners: Listeners,
+    ) -> None:
         super().__init__(config)
-        self._app, self._delay_s = app, drain_delay_s
+        self._app, self._delay_s, self._listeners = app, drain_delay_s, listeners
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """What uvicorn does on a signal, later."""
@@ -79,25 +95,20 @@ class Server(uvicorn.Server):
         else:
             super().handle_exit(sig, frame)
 
-
-def bind(settings: Settings) -> socket.socket:
-    """A listening address, so that port 0 is known before anything is printed. Raises `OSError`."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-    except OSError:
-        listener.close()
-        raise
-    return listener
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """What uvicorn does at the end, and remove the Unix socket's file."""
+        await super().shutdown(sockets)
+        # Here, because uvicorn then ends the process with the signal that stopped it.
+        self._listeners.close()
 
 
-def announce(listener: socket.socket) -> None:
+def announce(tcp: socket.socket, uds: Path | None) -> None:
     """Print where the service is, and a line to try."""
-    host, port, *_ = listener.getsockname()
+    host, port, *_ = tcp.getsockname()
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     spec = find("cross_entropy")
     print(f"lossd is at {url}")
     print(f"  every loss, to read and try: {url}/docs")
     print(f"  {curl(spec, example_request(spec), url)}", flush=True)
+    if uds is not None:
+        print(f"  also on the Unix socket {uds}", flush=True)
