@@ -67,10 +67,9 @@ def table_of_losses() -> str:
 
 def table_of_settings() -> str:
     lines = ["| setting | default | meaning |", "|---|---|---|"]
-    lines += [
-        f"| `LOSSD_{name.upper()}` | {each.default} | {each.description} |"
-        for name, each in Settings.model_fields.items()
-    ]
+    for name, each in Settings.model_fields.items():
+        default = "not set" if each.default is None else each.default
+        lines.append(f"| `LOSSD_{name.upper()}` | {default} | {each.description} |")
     return "\n".join(lines)
 
 

@@ -16,7 +16,10 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to bind.")
     port: int = Field(8000, ge=0, le=65535, description="Port to bind; 0 takes a free one.")
-    uds: Path | None = Field(None, description="Unix socket to listen on too, for its owner only.")
+    uds: Path | None = Field(
+        None,
+        description="Path of a Unix socket to listen on too, open to this user only.",
+    )
     device: str = Field(
         "auto",
         pattern=r"^(auto|cpu|cuda|cuda:\d+)$",
@@ -80,3 +83,10 @@ class Settings(BaseSettings):
         if not host:
             raise ValueError("must not be empty")
         return host
+
+    @field_validator("uds")
+    @classmethod
+    def _uds_is_named(cls, uds: Path | None) -> Path | None:
+        if uds == Path():
+            raise ValueError("must not be empty")
+        return uds

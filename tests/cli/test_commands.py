@@ -226,4 +226,4 @@ def test_a_draining_service_says_so_while_it_still_answers() -> None:
 
 def test_an_address_that_is_taken_is_3(capsys: pytest.CaptureFixture[str], url: str) -> None:
     code, _, err = lossd(capsys, "serve", "--port", url.rpartition(":")[2])
-    assert code == 3 and "cannot listen" in err
+    assert code == 3 and "cannot bind" in err

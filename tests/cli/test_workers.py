@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -105,30 +104,6 @@ def test_a_worker_that_dies_is_replaced_and_its_counts_stay(workers: tuple[str, 
     for http in on_every_worker(url, 6):
         (stats,) = http.get(counts).json()["model_stats"]
         assert stats["inference_stats"]["success"]["count"] == 6
-
-
-def test_a_unix_socket_is_served_too_and_gone_afterwards(tmp_path: Path) -> None:
-    path = tmp_path / "lossd.sock"
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(str(path))  # what a killed service leaves behind
-    with served("--uds", str(path)) as (url, _):
-        assert path.stat().st_mode & 0o777 == 0o600
-        with httpx.Client(transport=httpx.HTTPTransport(uds=str(path))) as http:
-            assert http.get(f"{url}/version").is_success
-        command = [sys.executable, "-m", "lossd", "serve", "--port", "0", "--uds", str(path)]
-        environment = os.environ | {"PYTHONPATH": "service"}
-        second = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
-        assert second.returncode == 3 and str(path) in second.stderr
-    assert not path.exists()
-
-
-def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "data"
-    path.write_text("mine")
-    command = [sys.executable, "-m", "lossd", "serve", "--port", "0", "--uds", str(path)]
-    environment = os.environ | {"PYTHONPATH": "service"}
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 3 and path.read_text() == "mine"
 
 
 def test_no_worker_comes_up_and_the_command_says_so() -> None:

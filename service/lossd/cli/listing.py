@@ -77,7 +77,7 @@ def run_settings(arguments: argparse.Namespace) -> int:
         for name, each in Settings.model_fields.items()
     ]
     if arguments.format == "json":
-        print(json.dumps({"settings": rows}, indent=2))
+        print(json.dumps({"settings": rows}, indent=2, default=str))
         return 0
     for row in rows:
         print(f"{row['name']:24} {row['value']!s:12} {row['meaning']} Default: {row['default']}.")

@@ -1,12 +1,12 @@
 """`lossd serve`: the service in the foreground."""
 
 import argparse
-import os
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from pydantic import ValidationError
 
 from lossd.app import create_app
+from lossd.cli.listeners import Listeners
 from lossd.cli.workers import supervise
 from lossd.losses import find
 from lossd.schema.describe import curl, example_request
@@ -44,20 +45,15 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"lossd: LOSSD_{name.upper()}: {each['msg']}", file=sys.stderr)
         return 2
     try:
-        listeners = listen(settings)
+        listeners = Listeners(settings.host, settings.port, settings.uds)
     except OSError as err:
-        print(f"lossd: cannot listen: {err}", file=sys.stderr)
+        print(f"lossd: {err}", file=sys.stderr)
         return 3
-    announce(listeners)
-    try:
+    with closing(listeners):
+        announce(listeners.tcp, settings.uds)
         if settings.workers > 1:
-            return supervise(serve, settings, listeners)
-        return serve(settings, listeners)
-    finally:
-        for listener in listeners:
-            listener.close()
-        if settings.uds is not None:
-            settings.uds.unlink(missing_ok=True)
+            return supervise(serve, settings, listeners.sockets)
+        return serve(settings, listeners.sockets)
 
 
 def serve(settings: Settings, listeners: Sequence[socket.socket]) -> int:
@@ -101,51 +97,13 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
 
 
-def listen(settings: Settings) -> list[socket.socket]:
-    """The addresses to serve on, so that port 0 is known before anything is printed.
-
-    Raises `OSError`.
-    """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-        return [listener, *([_listen_unix(settings.uds)] if settings.uds else [])]
-    except OSError as err:
-        listener.close()
-        where = err.filename or f"{settings.host}:{settings.port}"
-        raise OSError(err.errno, f"{where}: {err.strerror or err}") from err
-
-
-def _listen_unix(path: Path) -> socket.socket:
-    """A Unix socket for its owner only. One that nobody listens on any more is replaced."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        if path.is_socket():
-            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-                try:
-                    probe.connect(str(path))
-                except ConnectionRefusedError:
-                    path.unlink()
-        mask = os.umask(0o177)
-        try:
-            listener.bind(str(path))
-        finally:
-            os.umask(mask)
-    except OSError as err:
-        listener.close()
-        raise OSError(err.errno, err.strerror or str(err), str(path)) from err
-    return listener
-
-
-def announce(listeners: Sequence[socket.socket]) -> None:
+def announce(tcp: socket.socket, uds: Path | None) -> None:
     """Print where the service is, and a line to try."""
-    host, port, *_ = listeners[0].getsockname()
+    host, port, *_ = tcp.getsockname()
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     spec = find("cross_entropy")
     print(f"lossd is at {url}")
-    for each in listeners[1:]:
-        print(f"  and at {each.getsockname()}")
     print(f"  every loss, to read and try: {url}/docs")
     print(f"  {curl(spec, example_request(spec), url)}", flush=True)
+    if uds is not None:
+        print(f"  also on the Unix socket {uds}", flush=True)

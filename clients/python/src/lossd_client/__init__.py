@@ -40,5 +40,6 @@ from lossd_client.errors import UnsupportedMediaType as UnsupportedMediaType
 from lossd_client.errors import WrongDtype as WrongDtype
 from lossd_client.errors import WrongShape as WrongShape
 from lossd_client.result import Result as Result
+from lossd_client.transport import SocketTransport as SocketTransport
 
 __version__ = "0.1.0"

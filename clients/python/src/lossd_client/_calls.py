@@ -1,14 +1,16 @@
 """What the two clients share: requests to send, and answers to read."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from lossd_client._retry import read_retry_after_s
-from lossd_client._wire import MEDIA_TYPE, decode, encode
+from lossd_client._wire import MEDIA_TYPE, Parts, decode, encode
 from lossd_client.errors import ConnectionFailed, LossdError, TimedOut, from_problem
 from lossd_client.result import Result, Sent, result_of
 
@@ -21,14 +23,48 @@ class Request:
 
     method: str
     path: str
-    content: bytes | None = None
+    content: Parts | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One answer, read whole. `body` is writable, and this answer's alone."""
+
+    status: int
+    headers: httpx.Headers
+    body: memoryview | bytearray
+
+    @property
+    def request_id(self) -> str:
+        """What finds the request in the service's log."""
+        return str(self.headers.get("x-request-id", ""))
+
+    def json(self) -> Any:
+        """The body as JSON. Raises `LossdError` if it is none."""
+        try:
+            return json.loads(bytes(self.body))
+        except (ValueError, RecursionError) as err:
+            raise self.unreadable(err) from err
+
+    def unreadable(self, err: Exception) -> LossdError:
+        """The error for a body that is not what a lossd service answers."""
+        detail = f"the service answered {self.status}, and not in a form that lossd uses: "
+        detail += f"{type(err).__name__}: {err}"[:500]
+        return LossdError(detail, status=self.status, request_id=self.request_id)
 
 
 def base_url_or_default(base_url: str | None) -> str:
     """The URL given, else `LOSSD_URL`, else the service's default address."""
     return base_url or os.environ.get("LOSSD_URL") or DEFAULT_URL
+
+
+def is_proxied(url: str) -> bool:
+    """Whether the environment names a proxy for this address."""
+    parsed, proxies = httpx.URL(url), getproxies()
+    named = proxies.get(parsed.scheme) or proxies.get("all")
+    return bool(named) and not proxy_bypass(parsed.netloc.decode("ascii"))
 
 
 def compute_request(
@@ -37,7 +73,8 @@ def compute_request(
     """A call; tensors and fields that are None are left to the service's defaults."""
     given = {name: x for name, x in {**inputs, **tensors}.items() if x is not None}
     body = encode(given, {name: x for name, x in fields.items() if x is not None})
-    headers = {"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE}
+    length = sum(len(part) for part in body)
+    headers = {"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE, "content-length": str(length)}
     return Request("POST", f"/v1/losses/{loss}", body, headers)
 
 
@@ -48,30 +85,41 @@ def list_request(family: str | None, search: str | None, kind: str | None) -> Re
     return Request("GET", "/v1/losses", query=given)
 
 
-def read_result(response: httpx.Response, sent: Sent) -> Result:
-    """The result in an answer to what was sent."""
-    tensors, fields = decode(response.content)
-    request_id = response.headers.get("x-request-id", "")
-    return result_of(tensors, fields, request_id, _seconds(response), sent)
+def whole_body(response: httpx.Response) -> memoryview | None:
+    """The body where the transport has read it already, and as it is."""
+    body = response.extensions.get("body")
+    is_plain = isinstance(body, memoryview) and "content-encoding" not in response.headers
+    return body if is_plain else None
 
 
-def _seconds(response: httpx.Response) -> dict[str, float]:
-    phases = response.headers.get("server-timing", "").split(",")
+def read_result(answer: Answer, sent: Sent) -> Result:
+    """The result in an answer to what was sent. Raises `LossdError` if it holds none."""
+    try:
+        tensors, fields = decode(answer.body)
+        return result_of(tensors, fields, answer.request_id, _seconds(answer.headers), sent)
+    except (KeyError, TypeError, ValueError) as err:
+        raise answer.unreadable(err) from err
+
+
+def _seconds(headers: httpx.Headers) -> dict[str, float]:
+    phases = headers.get("server-timing", "").split(",")
     pairs = (phase.strip().split(";dur=") for phase in phases)
     return {pair[0]: float(pair[1]) / 1e3 for pair in pairs if len(pair) == 2}
 
 
-def error_of(response: httpx.Response) -> LossdError:
-    """The error in an answer that is none of success."""
+def checked(answer: Answer) -> Answer:
+    """The answer, if it is one of success. Raises the `LossdError` that it tells otherwise."""
+    if 200 <= answer.status < 300:
+        return answer
     try:
-        problem = response.json()
-    except ValueError:
+        problem = answer.json()
+    except LossdError:
         problem = None
-    return from_problem(
+    raise from_problem(
         problem,
-        status=response.status_code,
-        request_id=response.headers.get("x-request-id", ""),
-        retry_after_s=read_retry_after_s(response.headers.get("retry-after")),
+        status=answer.status,
+        request_id=answer.request_id,
+        retry_after_s=read_retry_after_s(answer.headers.get("retry-after")),
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,6 +21,10 @@ class AsyncClient:
     - `base_url`: of the service; `LOSSD_URL` or http://127.0.0.1:8000 if not given.
     - `timeout_s`: to connect, and for each pause while sending and receiving.
     - `retry`: when to repeat; `Retry(times=0)` never does.
+    - `uds`: path of the Unix socket of a service on this machine; `base_url` only names the host.
+    - `transport`: of httpx, in place of its own.
+
+    Raises `ValueError` for both a `uds` and a `transport`.
     """
 
     def __init__(
@@ -29,10 +34,15 @@ class AsyncClient:
         timeout_s: float = 30.0,
         retry: Retry | None = None,
         headers: Mapping[str, str] | None = None,
+        uds: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        if uds is not None and transport is not None:
+            raise ValueError("a transport of your own knows its address: give it the uds")
         self.base_url = _calls.base_url_or_default(base_url)
+        if uds is not None:
+            transport = httpx.AsyncHTTPTransport(uds=uds)
         self._retry = Retry() if retry is None else retry
         self._sleep = sleep
         self._http = httpx.AsyncClient(
@@ -126,11 +136,12 @@ class AsyncClient:
     async def is_ready(self) -> bool:
         """Whether the service takes calls now."""
         try:
-            return (await self._try(_calls.Request("GET", "/readyz"))).is_success
+            await self._try(_calls.Request("GET", "/readyz"))
         except LossdError:
             return False
+        return True
 
-    async def _send(self, request: _calls.Request) -> httpx.Response:
+    async def _send(self, request: _calls.Request) -> _calls.Answer:
         tried = 0
         while True:
             tried += 1
@@ -142,17 +153,20 @@ class AsyncClient:
                     raise
             await self._sleep(pause_s)
 
-    async def _try(self, request: _calls.Request) -> httpx.Response:
+    async def _try(self, request: _calls.Request) -> _calls.Answer:
+        prepared = self._http.build_request(
+            request.method,
+            request.path,
+            # httpx's transport copies each part anyway, and for asyncio takes no plain iterable.
+            content=None if request.content is None else b"".join(request.content),
+            headers=dict(request.headers),
+            params=dict(request.query),
+        )
+        body = bytearray()
         try:
-            response = await self._http.request(
-                request.method,
-                request.path,
-                content=request.content,
-                headers=dict(request.headers),
-                params=dict(request.query),
-            )
+            async with aclosing(await self._http.send(prepared, stream=True)) as response:
+                async for piece in response.aiter_bytes():
+                    body += piece
         except httpx.TransportError as err:
             raise _calls.transport_error(err, self.base_url) from err
-        if response.is_success:
-            return response
-        raise _calls.error_of(response)
+        return _calls.checked(_calls.Answer(response.status_code, response.headers, body))

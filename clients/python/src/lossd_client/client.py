@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ from lossd_client._arrays import ArrayLike
 from lossd_client._retry import Retry
 from lossd_client.errors import LossdError
 from lossd_client.result import Result, Sent
+from lossd_client.transport import SocketTransport
 
 
 class Client:
@@ -20,6 +22,11 @@ class Client:
     - `base_url`: of the service; `LOSSD_URL` or http://127.0.0.1:8000 if not given.
     - `timeout_s`: to connect, and for each pause while sending and receiving.
     - `retry`: when to repeat; `Retry(times=0)` never does.
+    - `uds`: path of the Unix socket of a service on this machine; `base_url` only names the host.
+    - `transport`: of httpx, in place of `SocketTransport`, which copies no large body. Where the
+      environment names a proxy for `base_url`, httpx's own transport is used.
+
+    Raises `ValueError` for both a `uds` and a `transport`.
     """
 
     def __init__(
@@ -29,10 +36,15 @@ class Client:
         timeout_s: float = 30.0,
         retry: Retry | None = None,
         headers: Mapping[str, str] | None = None,
+        uds: str | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        if uds is not None and transport is not None:
+            raise ValueError("a transport of your own knows its address: give it the uds")
         self.base_url = _calls.base_url_or_default(base_url)
+        if transport is None and (uds is not None or not _calls.is_proxied(self.base_url)):
+            transport = SocketTransport(uds=uds)
         self._retry = Retry() if retry is None else retry
         self._sleep = sleep
         self._http = httpx.Client(
@@ -124,11 +136,12 @@ class Client:
     def is_ready(self) -> bool:
         """Whether the service takes calls now."""
         try:
-            return self._try(_calls.Request("GET", "/readyz")).is_success
+            self._try(_calls.Request("GET", "/readyz"))
         except LossdError:
             return False
+        return True
 
-    def _send(self, request: _calls.Request) -> httpx.Response:
+    def _send(self, request: _calls.Request) -> _calls.Answer:
         tried = 0
         while True:
             tried += 1
@@ -140,17 +153,18 @@ class Client:
                     raise
             self._sleep(pause_s)
 
-    def _try(self, request: _calls.Request) -> httpx.Response:
+    def _try(self, request: _calls.Request) -> _calls.Answer:
+        prepared = self._http.build_request(
+            request.method,
+            request.path,
+            content=request.content,
+            headers=dict(request.headers),
+            params=dict(request.query),
+        )
         try:
-            response = self._http.request(
-                request.method,
-                request.path,
-                content=request.content,
-                headers=dict(request.headers),
-                params=dict(request.query),
-            )
+            with closing(self._http.send(prepared, stream=True)) as response:
+                body = _calls.whole_body(response)
+                read = bytearray().join(response.iter_bytes()) if body is None else body
         except httpx.TransportError as err:
             raise _calls.transport_error(err, self.base_url) from err
-        if response.is_success:
-            return response
-        raise _calls.error_of(response)
+        return _calls.checked(_calls.Answer(response.status_code, response.headers, read))
