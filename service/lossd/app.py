@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from lossd import __version__
-from lossd.api import health, losses, problem
+from lossd.api import health, losses, problem, streams
 from lossd.api.edge import Edge
 from lossd.api.openapi import build_openapi
 from lossd.engine import Admission, Engine, compute
@@ -39,6 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_requests=settings.max_queue, max_bytes=settings.max_bytes_in_flight
     )
     app.include_router(losses.router)
+    app.include_router(streams.router)
     app.include_router(health.router)
     problem.install(app)
     _serve_openapi(app)

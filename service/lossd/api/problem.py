@@ -26,6 +26,14 @@ _log = logging.getLogger("lossd")
 
 def problem(err: LossdError, headers: dict[str, str] | None = None) -> Response:
     """Lay an error out for the wire."""
+    headers = dict(headers or {})
+    if err.retry_after_s is not None:
+        headers["Retry-After"] = str(err.retry_after_s)
+    return Response(orjson.dumps(document(err)), err.status, headers, media_type=MEDIA_TYPE)
+
+
+def document(err: LossdError) -> dict[str, Any]:
+    """An error as RFC 9457 lays it out."""
     body: dict[str, Any] = {
         "type": f"urn:lossd:error:{err.code}",
         "title": http.HTTPStatus(err.status).phrase,
@@ -36,12 +44,9 @@ def problem(err: LossdError, headers: dict[str, str] | None = None) -> Response:
     }
     extras = {"expected": err.expected, "got": err.got, "indices": err.indices}
     body |= {key: value for key, value in extras.items() if value is not None}
-    headers = dict(headers or {})
-    if err.retry_after_s is not None:
-        headers["Retry-After"] = str(err.retry_after_s)
     # A caller may have put half a surrogate pair into a name that the message repeats.
-    text = orjson.dumps(_printable(body))
-    return Response(text, err.status, headers, media_type=MEDIA_TYPE)
+    printable: dict[str, Any] = _printable(body)
+    return printable
 
 
 def _printable(value: Any) -> Any:
