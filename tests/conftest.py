@@ -9,6 +9,7 @@ import httpx
 import pytest
 import torch
 import uvicorn
+from fastapi import FastAPI
 
 from lossd.app import create_app
 from lossd.settings import Settings
@@ -17,13 +18,12 @@ torch.set_num_threads(1)
 
 
 @contextlib.contextmanager
-def running(settings: Settings) -> Iterator[str]:
-    """Serve an app until the block ends; yields its URL."""
+def running(settings: Settings, app: FastAPI | None = None) -> Iterator[str]:
+    """Serve an app, made from the settings if not given, until the block ends; yields its URL."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    config = uvicorn.Config(
-        create_app(settings), loop="uvloop", http="httptools", log_level="warning"
-    )
+    app = app or create_app(settings)
+    config = uvicorn.Config(app, loop="uvloop", http="httptools", log_level="warning")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from lossd import __version__
-from lossd.api import health, losses, oip, problem
+from lossd.api import health, losses, oip, problem, streams
 from lossd.api.edge import Edge
 from lossd.api.openapi import build_openapi
 from lossd.engine import Admission, Engine, compute
@@ -63,6 +63,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.regions, app.state.statistics = regions, statistics
     app.include_router(losses.router)
     app.include_router(oip.router)
+    app.include_router(streams.router)
     app.include_router(health.router)
     problem.install(app)
     _serve_openapi(app)

@@ -45,6 +45,19 @@ class Settings(BaseSettings):
     body_timeout_s: float = Field(
         60.0, gt=0, le=3600, description="Seconds a whole body may take to arrive; then 504."
     )
+    max_stream_batch_bytes: int = Field(
+        16 * MIB,
+        ge=1024,
+        description="Largest record batch of a stream, in bytes; a larger one ends it. A stream of "
+        "any length needs memory for about ten of them.",
+    )
+    stream_idle_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a stream may bring no bytes, or its reader take none; then it "
+        "ends.",
+    )
     drain_delay_s: float = Field(
         0.0,
         ge=0,

@@ -13,7 +13,8 @@ _SAFE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 class Edge:
     """Wraps an app. Sets `X-Request-Id` (the caller's own if it sent one) and `Server-Timing`.
 
-    Routes note their phases, in seconds, in `request.state.seconds`.
+    Routes note their phases, in seconds, in `request.state.seconds`, and find the id in
+    `request.state.request_id`.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -26,7 +27,7 @@ class Edge:
             return
         request_id = _request_id(scope)
         seconds: dict[str, float] = {}
-        scope.setdefault("state", {})["seconds"] = seconds
+        scope.setdefault("state", {}).update(seconds=seconds, request_id=request_id.decode())
         started = False
 
         async def send_named(message: Message) -> None:

@@ -13,7 +13,7 @@ from lossd import __version__
 from lossd.losses import CATALOG, LossSpec
 from lossd.schema.body import Answer, Problem, body_model
 from lossd.schema.describe import example_request
-from lossd.wire import CODECS
+from lossd.wire import ARROW, CODECS
 
 _REF = "#/components/schemas/{model}"
 _STATUSES = {
@@ -42,6 +42,7 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     for name, model in bodies.items():
         ref = refs[(model, "validation")]
         document["paths"][f"/v1/losses/{name}"] = {"post": _operation(CATALOG[name], ref)}
+    document["paths"]["/v1/streams/{loss}"] = {"post": _stream_operation()}
     for path in document["paths"].values():
         for operation in path.values():
             operation["responses"] = {
@@ -68,6 +69,36 @@ def _operation(spec: LossSpec, ref: dict[str, Any]) -> dict[str, Any]:
                 "description": f"The loss, in {spec.units}.",
                 "content": {"application/json": answer} | others,
             },
+            **{code: _problem(text) for code, text in _STATUSES.items()},
+        },
+    }
+
+
+def _stream_operation() -> dict[str, Any]:
+    streamed = [name for name, spec in sorted(CATALOG.items()) if spec.coupling == "independent"]
+    binary = {ARROW: {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        "tags": ["streams"],
+        "summary": "Compute a loss of a stream of batches",
+        "description": "An Arrow IPC stream of any length, chunked or not. Columns named as inputs "
+        "are read, all others pass through. Every record batch is answered at once, before more "
+        "is read, by one with the columns that pass through, `rows`, and `gradients.<input>` of "
+        "the sum if `outputs` asks for them. The last batch has no rows; its metadata holds "
+        "`value`, `sum`, `denominator`, `count`, `batches`, `params`, `warnings`, each as JSON "
+        "text; or, after an error, `error`, and then the last chunk of the body is missing. "
+        "Needs the extra `arrow`.",
+        "operationId": "stream",
+        "parameters": [
+            {
+                "name": "loss",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string", "enum": streamed},
+            }
+        ],
+        "requestBody": {"required": True, "content": binary},
+        "responses": {
+            "200": {"description": "The batches and their losses.", "content": binary},
             **{code: _problem(text) for code, text in _STATUSES.items()},
         },
     }

@@ -26,6 +26,18 @@ _log = logging.getLogger("lossd")
 
 def problem(err: LossdError, path: str, headers: dict[str, str] | None = None) -> Response:
     """Lay an error out for the wire; below /v2 with the member that clients there read."""
+    headers = dict(headers or {})
+    if err.retry_after_s is not None:
+        headers["Retry-After"] = str(err.retry_after_s)
+    body, media_type = document(err), MEDIA_TYPE
+    if path == "/v2" or path.startswith("/v2/"):
+        at = f" (at {body['at']})" if err.at else ""
+        body, media_type = body | {"error": body["detail"] + at}, "application/json"
+    return Response(orjson.dumps(body), err.status, headers, media_type=media_type)
+
+
+def document(err: LossdError) -> dict[str, Any]:
+    """An error as RFC 9457 lays it out."""
     body: dict[str, Any] = {
         "type": f"urn:lossd:error:{err.code}",
         "title": http.HTTPStatus(err.status).phrase,
@@ -36,17 +48,9 @@ def problem(err: LossdError, path: str, headers: dict[str, str] | None = None) -
     }
     extras = {"expected": err.expected, "got": err.got, "indices": err.indices}
     body |= {key: value for key, value in extras.items() if value is not None}
-    headers = dict(headers or {})
-    of_oip = path == "/v2" or path.startswith("/v2/")
-    if of_oip:
-        body["error"] = err.message + (f" (at {err.at})" if err.at else "")
-    if err.retry_after_s is not None:
-        headers["Retry-After"] = str(err.retry_after_s)
     # A caller may have put half a surrogate pair into a name that the message repeats.
-    text = orjson.dumps(_printable(body))
-    return Response(
-        text, err.status, headers, media_type="application/json" if of_oip else MEDIA_TYPE
-    )
+    printable: dict[str, Any] = _printable(body)
+    return printable
 
 
 def _printable(value: Any) -> Any:

@@ -15,6 +15,7 @@ from lossd.engine.admission import Admission as Admission
 from lossd.engine.admission import Lease as Lease
 from lossd.engine.compute import compute as compute
 from lossd.engine.devices import pick_device as pick_device
+from lossd.engine.fold import Fold as Fold
 from lossd.errors import DeadlineExceeded
 from lossd.schema import Call, Result
 

@@ -24,6 +24,11 @@ class Lease:
                 expected=f"at most {most} bytes at once (LOSSD_MAX_BYTES_IN_FLIGHT)",
             )
 
+    def release(self, fewer_bytes: int) -> None:
+        """Count bytes that are held no longer."""
+        self._admission.held_bytes -= fewer_bytes
+        self.held_bytes -= fewer_bytes
+
 
 class Admission:
     """Counts on the event loop alone, so it needs no lock."""

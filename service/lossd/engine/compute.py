@@ -10,6 +10,7 @@ from torch import Tensor
 from lossd.engine.forms import condense, recipe_of
 from lossd.errors import OutOfMemory
 from lossd.schema import Call, Result, Warned
+from lossd.schema.options import Reduction
 
 _HALF = (torch.float16, torch.bfloat16)
 
@@ -42,7 +43,7 @@ def _compute(call: Call, device: torch.device) -> Result:
         rows = torch.where(row_weights == 0, 0.0, rows * row_weights)
     total = rows.sum(dtype=torch.float64).item()
     denominator = _denominator(call, leaves, values, row_weights)
-    value, scale, warnings = _reduce(call, total, denominator)
+    value, scale, warnings = reduce_sums(call.reduction, total, denominator)
     outer = _outer(call, values, row_weights, scale)
     gradients, more = _gradients(call, {key: leaves[key] for key in by_autograd}, values, outer)
     dense, condensed = condense(call, gradients)
@@ -87,13 +88,13 @@ def _total(x: Tensor) -> float:
     return x.sum(dtype=torch.float64).item()
 
 
-def _reduce(
-    call: Call, total: float, denominator: float
+def reduce_sums(
+    reduction: Reduction, total: float, denominator: float
 ) -> tuple[float | None, float | None, tuple[Warned, ...]]:
     """The value, the factor from the sum to it (None: every gradient is 0), and warnings."""
-    if call.reduction == "none":
+    if reduction == "none":
         return None, 1.0, ()
-    if call.reduction == "sum":
+    if reduction == "sum":
         return total, 1.0, _not_finite(total)
     if denominator:
         return total / denominator, 1.0 / denominator, _not_finite(total)

@@ -1,6 +1,6 @@
 """Message to Call: the one place where a request becomes something the engine trusts."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ def parse_call(name: str, message: Message) -> Call:
     params = parse_params(spec, fields.pop("params", {}))
     options = parse_options(fields)
     given = {key: x for key, x in message.tensors.items() if key not in _BESIDE}
-    _check_names(spec, given)
+    check_names(spec, given)
     inputs = {}
     for key, tensor in given.items():
         want = spec.inputs[key.partition("/")[0]]
@@ -59,7 +59,8 @@ def _dotted(key: str) -> str:
     return key.replace("/", ".", 1)
 
 
-def _check_names(spec: LossSpec, given: Mapping[str, Tensor]) -> None:
+def check_names(spec: LossSpec, given: Collection[str]) -> None:
+    """Raises `UnexpectedInput` or `MissingInput` where the names are not those of the loss."""
     heads = {key.partition("/")[0] for key in given}
     for key in given:
         head, slash, _ = key.partition("/")
