@@ -29,6 +29,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lanes=settings.lanes,
         threads=settings.threads,
         workers=settings.workers,
+        max_elements=settings.max_elements,
     )
 
     folder = _state_folder(settings)

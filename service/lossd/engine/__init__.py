@@ -16,7 +16,7 @@ from lossd.engine.admission import Lease as Lease
 from lossd.engine.compute import compute as compute
 from lossd.engine.devices import pick_device as pick_device
 from lossd.engine.fold import Fold as Fold
-from lossd.errors import DeadlineExceeded
+from lossd.errors import DeadlineExceeded, TooLarge
 from lossd.schema import Call, Result
 
 P = ParamSpec("P")
@@ -27,10 +27,19 @@ class Engine:
     """One device and its lanes: threads that compute one call each, off the event loop.
 
     `threads` is the number of CPU threads that one call may use; 0 is every core over the
-    lanes of all workers.
+    lanes of all workers. `max_elements` bounds what a loss that pairs rows makes of a small body.
     """
 
-    def __init__(self, device: str, *, lanes: int, threads: int, workers: int = 1) -> None:
+    def __init__(
+        self,
+        device: str,
+        *,
+        lanes: int,
+        threads: int,
+        workers: int = 1,
+        max_elements: int | None = None,
+    ) -> None:
+        self._max_elements = max_elements
         self.device = pick_device(device)
         torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // (lanes * workers)))
         self._lanes = ThreadPoolExecutor(lanes, thread_name_prefix="lossd-lane")
@@ -40,8 +49,9 @@ class Engine:
         """Compute a call without blocking the event loop.
 
         Raises `DeadlineExceeded` if it could not start in time (nothing was computed then),
-        `OutOfMemory`.
+        `OutOfMemory`, `TooLarge`.
         """
+        self._check_pairs(call)
         job = functools.partial(self._run, call, time.perf_counter(), timeout_s)
         return await asyncio.get_running_loop().run_in_executor(self._lanes, job)
 
@@ -54,6 +64,16 @@ class Engine:
         """Let what runs finish, and drop what waits."""
         self._lanes.shutdown(cancel_futures=True)
         self._readers.shutdown(cancel_futures=True)
+
+    def _check_pairs(self, call: Call) -> None:
+        paired = call.paired_elements
+        if self._max_elements is not None and paired > self._max_elements:
+            raise TooLarge(
+                f"{call.spec.name} pairs every row with every other: too many pairs",
+                at="inputs",
+                expected=f"at most {self._max_elements} pairs (LOSSD_MAX_ELEMENTS)",
+                got=str(paired),
+            )
 
     def _run(self, call: Call, queued_s: float, timeout_s: float) -> Result:
         waited_s = time.perf_counter() - queued_s

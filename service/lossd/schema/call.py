@@ -38,6 +38,17 @@ class Call:
         return torch.float64 if wide else torch.float32
 
     @property
+    def paired_elements(self) -> int:
+        """The elements of the matrices of pairs that the loss builds of its inputs."""
+        sizes = {
+            dim: x.shape[i]
+            for key, x in self.inputs.items()
+            for i, dim in enumerate(self.spec.inputs[key.partition("/")[0]].dims)
+            if not dim.startswith("*")
+        }
+        return sum(sizes.get(a, 0) * sizes.get(b, 0) for a, b in self.spec.matrices)
+
+    @property
     def by_recipe(self) -> bool:
         """Whether the gradient of the logits is answered as a recipe."""
         return self.options.gradient_form == "recipe" and "logits" in self.wrt
