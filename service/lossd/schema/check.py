@@ -147,7 +147,7 @@ def _check_shapes(spec: LossSpec, inputs: dict[str, Tensor], untyped: frozenset[
     bare = [key for key in inputs if key in untyped and inputs[key].shape == (0,)]
     for key in [key for key in inputs if key not in bare] + bare:
         want = spec.inputs[key.partition("/")[0]]
-        if key in bare and want.dims[0] == "rows":
+        if key in bare and want.scope == "row":
             rest = [sizes.get(dim, () if dim.startswith("*") else (1,)) for dim in want.dims[1:]]
             inputs[key] = inputs[key].reshape(0, *(n for size in rest for n in size))
         _check_shape(want, inputs[key], sizes, f"inputs.{_dotted(key)}")
