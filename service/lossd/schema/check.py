@@ -43,20 +43,23 @@ def _as_real(x: Tensor, dtype: torch.dtype, at: str) -> Tensor:
     """Numbers without a dtype to compute a gradient in take the one that the request names."""
     if x.dtype.is_floating_point and x.dtype.itemsize == 1:
         x = x.float()  # float8 stores numbers; torch does not compute with them
-    cast = x.to(dtype)
-    # Only float64 holds numbers that float32 does not.
-    if dtype == torch.float32 and x.dtype == torch.float64:
-        fits = np.isfinite(cast.numpy())
-        if not fits.all():
-            lost = ~fits & np.isfinite(x.numpy())
-            if lost.any():
-                raise OutOfRange(
-                    "too large for float32",
-                    at=at,
-                    expected="|x| < 3.4e38, or the option dtype float64",
-                    indices=np.argwhere(lost)[:10].tolist(),
-                )
-    return cast
+    # Only float64 holds numbers that float32 does not. By numpy, whose calls cost less.
+    if dtype != torch.float32 or x.dtype != torch.float64:
+        return x.to(dtype)
+    wide = x.numpy()
+    with np.errstate(over="ignore"):
+        cast = wide.astype(np.float32)
+    fits = np.isfinite(cast)
+    if not fits.all():
+        lost = ~fits & np.isfinite(wide)
+        if lost.any():
+            raise OutOfRange(
+                "too large for float32",
+                at=at,
+                expected="|x| < 3.4e38, or the option dtype float64",
+                indices=np.argwhere(lost)[:10].tolist(),
+            )
+    return torch.from_numpy(cast)
 
 
 def _row_weights(x: Tensor) -> Tensor:
