@@ -9,13 +9,12 @@ from collections import deque
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    AsyncIterator,
-    Awaitable,
     Callable,
+    Coroutine,
     Generator,
     Iterator,
 )
-from contextlib import closing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -32,6 +31,7 @@ from lossd_client._stream_answers import Summary as Summary
 from lossd_client._stream_answers import summary_of
 from lossd_client.errors import LossdError
 
+Send = Callable[[_calls.Request], Coroutine[Any, Any, _calls.Answer]]
 _PLACE = re.compile(r"batches\[(\d+)\](.*)", re.S)
 
 
@@ -52,10 +52,20 @@ class Source:
 
 
 class _Course:
-    """The places of the batches that have been sent and not yet answered."""
+    """The places of the batches that have been sent and not yet answered; in the end, the summary.
+
+    It is apart from the stream so that a stream that is dropped is freed, and closed, at once.
+    """
 
     def __init__(self) -> None:
         self.waiting: deque[Place] = deque()
+        self.summary: Summary | None = None
+
+    def told(self) -> Summary:
+        """The summary. Raises `RuntimeError` before the stream was read to its end."""
+        if self.summary is None:
+            raise RuntimeError("the stream was not read to its end, so there is no summary")
+        return self.summary
 
     def answer(self, batch: Any) -> StreamBatch:
         """The answer to the batch that has waited longest."""
@@ -94,20 +104,7 @@ def _moved(err: LossdError, place: Place, at: str) -> LossdError:
     )
 
 
-class _Told:
-    """Knows the summary in the end."""
-
-    _summary: Summary | None = None
-
-    @property
-    def summary(self) -> Summary:
-        """What all of it comes to. Raises `RuntimeError` before the stream was read to its end."""
-        if self._summary is None:
-            raise RuntimeError("the stream was not read to its end, so there is no summary")
-        return self._summary
-
-
-class Stream(_Told):
+class Stream:
     """The answers to a stream, an iterator; `Client.stream` makes it.
 
     Nothing is sent before the first answer is asked for. Leaving it early, by `close` or a `with`
@@ -116,8 +113,13 @@ class Stream(_Told):
     """
 
     def __init__(self, source: Source, open_exchange: Callable[[], Exchange]) -> None:
-        self._source, self._open = source, open_exchange
-        self._answers = self._run()
+        self._course = _Course()
+        self._answers = _answers(source, open_exchange, self._course)
+
+    @property
+    def summary(self) -> Summary:
+        """What all of it comes to. Raises `RuntimeError` before it was read to its end."""
+        return self._course.told()
 
     def __iter__(self) -> Self:
         return self
@@ -146,24 +148,26 @@ class Stream(_Told):
             pass
         return self.summary
 
-    def _run(self) -> Generator[StreamBatch, None, None]:
-        source, course = self._source, _Course()
-        with (
-            opened(source.batches, source.most_batch_bytes) as (schema, given),
-            closing(self._open()) as exchange,
-        ):
-            cutter = Cutter(source.most_batch_bytes, schema)
-            pieces = (piece for each in given for piece in cutter.cut(each))
-            is_ended = False
-            while True:
-                while not is_ended and len(course.waiting) < source.ahead:
-                    is_ended = not _put(next(pieces, None), exchange, course, cutter)
-                with course.placing(exchange.answered):
-                    batch, note = exchange.take()
-                if note:
-                    self._summary = summary_of(note)
-                    return
-                yield course.answer(batch)
+
+def _answers(
+    source: Source, open_exchange: Callable[[], Exchange], course: _Course
+) -> Generator[StreamBatch, None, None]:
+    with (
+        opened(source.batches, source.most_batch_bytes) as (schema, given),
+        closing(open_exchange()) as exchange,
+    ):
+        cutter = Cutter(source.most_batch_bytes, schema)
+        pieces = (piece for each in given for piece in cutter.cut(each))
+        is_ended = False
+        while True:
+            while not is_ended and len(course.waiting) < source.ahead:
+                is_ended = not _put(next(pieces, None), exchange, course, cutter)
+            with course.placing(exchange.answered):
+                batch, note = exchange.take()
+            if note:
+                course.summary = summary_of(note)
+                return
+            yield course.answer(batch)
 
 
 def _put(piece: Piece | None, exchange: Exchange, course: _Course, cutter: Cutter) -> bool:
@@ -176,21 +180,21 @@ def _put(piece: Piece | None, exchange: Exchange, course: _Course, cutter: Cutte
     return True
 
 
-class AsyncStream(_Told):
+class AsyncStream:
     """The answers to a stream, an asynchronous iterator; `AsyncClient.stream` makes it.
 
     It is windowed: up to `ahead` calls are under way at once, and answers come in order. Leaving it
     early, by `aclose` or an `async with` block, cancels them.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        plan: Plan,
-        send: Callable[[_calls.Request], Awaitable[_calls.Answer]],
-    ) -> None:
-        self._source, self._plan, self._send = source, plan, send
-        self._answers = self._run()
+    def __init__(self, source: Source, plan: Plan, send: Send) -> None:
+        self._course = _Course()
+        self._answers = _async_answers(source, plan, send, self._course)
+
+    @property
+    def summary(self) -> Summary:
+        """What all of it comes to. Raises `RuntimeError` before it was read to its end."""
+        return self._course.told()
 
     def __aiter__(self) -> Self:
         return self
@@ -219,43 +223,42 @@ class AsyncStream(_Told):
             pass
         return self.summary
 
-    async def _run(self) -> AsyncGenerator[StreamBatch, None]:
-        source, course = self._source, _Course()
-        totals = Totals(self._plan.fields.get("reduction"))
-        tasks: deque[asyncio.Task[_calls.Answer]] = deque()
 
-        def start(schema: Any, batch: Any | None) -> None:
-            request = self._plan.request(schema, batch)
-            tasks.append(asyncio.ensure_future(self._sent(request)))
+async def _async_answers(
+    source: Source, plan: Plan, send: Send, course: _Course
+) -> AsyncGenerator[StreamBatch, None]:
+    totals = Totals(plan.fields.get("reduction"))
+    tasks: deque[asyncio.Task[_calls.Answer]] = deque()
 
-        async def answer() -> StreamBatch:
-            with course.placing(0):
-                batch = totals.read(await tasks[0])
-            tasks.popleft()
-            return course.answer(batch)
+    def start(schema: Any, batch: Any | None) -> None:
+        tasks.append(asyncio.create_task(send(plan.request(schema, batch))))
 
-        try:
-            cutter = Cutter(source.most_batch_bytes)
-            async for piece in _pieces(source, cutter):
+    async def answer() -> StreamBatch:
+        with course.placing(0):
+            batch = totals.read(await tasks[0])
+        tasks.popleft()
+        return course.answer(batch)
+
+    try:
+        cutter = Cutter(source.most_batch_bytes)
+        async with aclosing(_pieces(source, cutter)) as pieces:
+            async for piece in pieces:
                 start(cutter.schema, piece.batch)
                 course.waiting.append(piece.place)
                 if len(tasks) == source.ahead:
                     yield await answer()
-            if not totals.calls and not tasks:
-                start(cutter.known_schema(), None)
-            while tasks:
-                yield await answer()
-            self._summary = summary_of(totals.note())
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _sent(self, request: _calls.Request) -> _calls.Answer:
-        return await self._send(request)
+        if not totals.calls and not tasks:
+            start(cutter.known_schema(), None)
+        while tasks:
+            yield await answer()
+        course.summary = summary_of(totals.note())
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _pieces(source: Source, cutter: Cutter) -> AsyncIterator[Piece]:
+async def _pieces(source: Source, cutter: Cutter) -> AsyncGenerator[Piece, None]:
     """The pieces of batches that may come asynchronously."""
     if isinstance(source.batches, AsyncIterable):
         async for each in source.batches:
