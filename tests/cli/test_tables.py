@@ -317,20 +317,20 @@ def written_in_parts(path: Path, rows: int) -> Path:
 
 
 def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
-    """Peaks of whole processes: 13 MB of logits against 102 MB, and as much of gradients."""
+    """Peaks of whole processes: 26 MB of logits against 179 MB, and as much of gradients."""
     code = (
         "import resource, sys; from lossd.cli import main; assert main(sys.argv[1:]) == 0;"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
     )
     peaks_kib = []
-    for rows in (50_000, 400_000):
+    for rows in (100_000, 700_000):
         given = written_in_parts(tmp_path / f"{rows}.parquet", rows)
         words = ["eval", "cross_entropy", "--inputs", given, "--gradients", "--out"]
         command = [sys.executable, "-c", code, *words, tmp_path / "out.parquet"]
         environment = os.environ | {"PYTHONPATH": str(ROOT / "service"), "OMP_NUM_THREADS": "1"}
         done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
         peaks_kib.append(int(done.stdout.split()[-1]))
-    assert peaks_kib[1] - peaks_kib[0] < 64 * 1024, peaks_kib
+    assert peaks_kib[1] - peaks_kib[0] < 100 * 1024, peaks_kib
 
 
 def test_without_pyarrow_it_says_what_to_install() -> None:

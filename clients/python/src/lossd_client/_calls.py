@@ -119,6 +119,14 @@ def whole_body(response: httpx.Response) -> memoryview | None:
     return body if is_plain else None
 
 
+def let_go(response: httpx.Response) -> None:
+    """Break the circle of a response and its stream, which would keep what was sent and received.
+
+    Large bodies must not wait for the garbage collector, which counts objects and not bytes.
+    """
+    response.stream = httpx.ByteStream(b"")
+
+
 def read_result(answer: Answer, sent: Sent) -> Result:
     """The result in an answer to what was sent. Raises `LossdError` if it holds none."""
     try:

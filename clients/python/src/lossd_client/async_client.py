@@ -219,4 +219,5 @@ class AsyncClient:
                     body += piece
         except httpx.TransportError as err:
             raise _calls.transport_error(err, self.base_url) from err
+        _calls.let_go(response)
         return _calls.checked(_calls.Answer(response.status_code, response.headers, body))

@@ -250,4 +250,5 @@ class Client:
                 read = bytearray().join(response.iter_bytes()) if body is None else body
         except httpx.TransportError as err:
             raise _calls.transport_error(err, self.base_url) from err
+        _calls.let_go(response)
         return _calls.checked(_calls.Answer(response.status_code, response.headers, read))
