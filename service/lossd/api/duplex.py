@@ -9,7 +9,7 @@ from fastapi import Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from lossd.api.losses import SMALL_BYTES
+from lossd.api.calls import SMALL_BYTES
 from lossd.api.problem import document
 from lossd.engine import Admission, Engine, Fold, Lease
 from lossd.errors import DeadlineExceeded, InternalError, LossdError
@@ -171,7 +171,12 @@ class _Exchange:
         batch, call = self._parse(frame) if small else await self._off_loop(self._parse, frame)
         if call is None:
             return
-        result = await self._engine.submit(call, timeout_s=self._settings.timeout_s)
+        try:
+            result = await self._engine.submit(call, timeout_s=self._settings.timeout_s)
+        except LossdError as err:
+            assert self._stream is not None
+            self._stream.locate(err)
+            raise
         self._fold.add(result)
         answer = (batch, call, result)
         data = self._answer(*answer) if small else await self._off_loop(self._answer, *answer)

@@ -13,15 +13,19 @@ from lossd.schema.options import Options, Reduction
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A checked request. Inputs are on the CPU, in the dtype that the caller sent.
+    """A request that is what the loss's signature wants, but for the numbers in its tensors.
 
-    A group of named tensors appears in `inputs` as `name/member`, one entry each.
+    Those are checked by `check_values`, or by a kernel in its one pass over them; nothing else may
+    compute with them before. Inputs are on the CPU, in the dtype that the caller sent. A group of
+    named tensors appears in `inputs` as `name/member`, one entry each. `item_shape` is that of the
+    values, with rows first; () where there is one value for the whole call.
     """
 
     spec: LossSpec
     inputs: Mapping[str, Tensor]
     params: LossParams
     options: Options
+    item_shape: tuple[int, ...]
     row_weights: Tensor | None = None
     cotangent: Tensor | None = None
     wrt: tuple[str, ...] = ()
@@ -32,10 +36,27 @@ class Call:
         return self.options.reduction or self.spec.reduction
 
     @property
+    def elements(self) -> int:
+        """Elements of the largest tensor that is given or made: what the work grows with."""
+        given = max(x.numel() for x in self.inputs.values())
+        return max(given, self.paired_elements) if self.spec.matrices else given
+
+    @property
     def compute_dtype(self) -> torch.dtype:
         """The widest float dtype among the inputs, at least float32."""
         wide = any(x.dtype == torch.float64 for x in self.inputs.values())
         return torch.float64 if wide else torch.float32
+
+    @property
+    def paired_elements(self) -> int:
+        """The elements of the matrices of pairs that the loss builds of its inputs."""
+        sizes = {
+            dim: x.shape[i]
+            for key, x in self.inputs.items()
+            for i, dim in enumerate(self.spec.inputs[key.partition("/")[0]].dims)
+            if not dim.startswith("*")
+        }
+        return sum(sizes.get(a, 0) * sizes.get(b, 0) for a, b in self.spec.matrices)
 
     @property
     def by_recipe(self) -> bool:
