@@ -1,4 +1,7 @@
-"""`python -m benchmarks [--list] [name ...]`: runs the `main()` of each `bench_<name>.py` here."""
+"""`python -m benchmarks [--list] [name ...]`: runs the `main()` of each `bench_<name>.py` here.
+
+`python -m benchmarks servers --quick`: options after one name are those of that benchmark.
+"""
 
 import argparse
 import importlib
@@ -19,16 +22,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     parser.add_argument("name", nargs="*", help="which to run; all if none is named")
-    arguments = parser.parse_args()
+    words = sys.argv[1:]
+    own = next((at for at in range(1, len(words)) if words[at].startswith("-")), len(words))
+    arguments = parser.parse_args(words[:own])
     known = names()
     if unknown := sorted(set(arguments.name) - set(known)):
         parser.error(f"no benchmark named {', '.join(unknown)}; there are {', '.join(known)}")
+    if words[own:] and len(arguments.name) != 1:
+        parser.error(f"{words[own]} is an option of one benchmark: name that one")
     if arguments.list:
         print("\n".join(known))
         return 0
     for name in arguments.name or known:
         print(f"# {name}", file=sys.stderr)
-        importlib.import_module(f"benchmarks.{PREFIX}{name}").main()
+        run = importlib.import_module(f"benchmarks.{PREFIX}{name}").main
+        run(words[own:]) if words[own:] else run()
     return 0
 
 
