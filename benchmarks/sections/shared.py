@@ -47,7 +47,8 @@ class Regions:
     call: Call
 
     def answer(self, body: bytes) -> Answer:
-        value = json.loads(body)["outputs"][0]["data"][0]
+        outputs = {each["name"]: each for each in json.loads(body)["outputs"]}
+        value = outputs["value"]["data"][0]
         gradients = shm.get_contents_as_numpy(self.handles[1], np.float32, self.call.logits.shape)
         return Answer(value, gradients.copy())
 
