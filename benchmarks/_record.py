@@ -46,17 +46,11 @@ def versions() -> dict[str, str]:
     return found
 
 
-def save(folder: Path, bench: str, section: str, lines: Iterable[Line]) -> None:
-    """Replace what the last run of this section left."""
+def save(folder: Path, name: str, lines: Iterable[Line]) -> None:
+    """Replace what the last run of this benchmark or section left."""
     folder.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(line) + "\n" for line in lines)
-    (folder / f"{bench}.{section}.jsonl").write_text(text)
-
-
-def load(folder: Path, bench: str, section: str) -> list[dict[str, Any]]:
-    """The lines of the last run; none if there was none."""
-    path = folder / f"{bench}.{section}.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    (folder / f"{name}.jsonl").write_text(text)
 
 
 def _commit() -> str:

@@ -4,7 +4,8 @@
 
 Every answer is compared with torch first. Then the contenders take turns, each pinned to one core
 and the load generator to another, the others standing still; figures are medians of rounds, ratios
-the median of the ratios round by round. The others' packages are installed below `--venvs`.
+the median of the ratios round by round. The others' packages are installed below `--venvs`. What a
+whole run measures is saved in `results/`, and docs/performance.md is written from it.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import _record
+from benchmarks import _record, report
 from benchmarks._contenders import STARTS
 from benchmarks._rounds import Run
 from benchmarks._venvs import DEFAULT_FOLDER
@@ -58,8 +59,10 @@ def main(arguments: Sequence[str] = ()) -> None:
             lines.append({"bench": "servers", "section": name, **line})
             print(json.dumps(lines[-1]), flush=True)
         if folder is not None:
-            _record.save(folder, "servers", name, lines)
+            _record.save(folder, f"servers.{name}", lines)
         print(f"{name} took {time.monotonic() - started_s:.0f} s", file=sys.stderr)
+    if folder == _record.RESULTS:
+        report.write()
 
 
 if __name__ == "__main__":
