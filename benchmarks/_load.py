@@ -177,10 +177,13 @@ class Connections:
         headers = {name.lower(): value.strip() for name, _, value in pairs}
         return Response(headers, body, latency_us)
 
-    def load(self, duration_s: float, most_requests: int = 1 << 30) -> Slot:
+    def load(
+        self, duration_s: float, most_requests: int = 1 << 30, *, warm_up: bool = True
+    ) -> Slot:
         """Keep every connection busy for so long, or for so many requests."""
         everyone = list(self._by_fd.values())
-        self._run(everyone, 0, len(everyone))
+        if warm_up:
+            self._run(everyone, 0, len(everyone))
         cpu_s, started_s = time.process_time(), time.perf_counter()
         latencies_us = self._run(everyone, duration_s, most_requests)
         elapsed_s = time.perf_counter() - started_s

@@ -40,9 +40,9 @@ def versions() -> dict[str, str]:
     found = {"lossd": f"{version('lossd')} ({_commit()})", "python": platform.python_version()}
     found |= {name: version(name) for name in LIBRARIES}
     for name, package in CONTENDERS.items():
-        pins = (SERVERS / f"{name}.txt").read_text().split()
+        pins = (SERVERS / f"{name}.txt").read_text().splitlines()
         pin = next(line for line in pins if line.startswith(f"{package}=="))
-        found[name] = pin if package != name else pin.partition("==")[2]
+        found[name] = pin.partition("==")[2] if package == name else pin.replace("==", " ")
     return found
 
 

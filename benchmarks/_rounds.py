@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks._calls import Call, WrongAnswer, check
 from benchmarks._contenders import start
 from benchmarks._dialects import Dialect
-from benchmarks._load import LoadFailed, Slot, call, load
+from benchmarks._load import Connections, LoadFailed, Slot, call
 from benchmarks._processes import Server, ServerFailed, pinned_to
 from benchmarks._targets import TARGETS, ratio_line
 from benchmarks._venvs import NoVenv
@@ -99,6 +99,7 @@ class Measured:
 def http_way(
     name: str, server: str, dialect: Dialect, given: Call, *, connections: int, run: Run,
     slot_s: float | None = None, most_requests: int = 1 << 30,
+    warm_up: bool = True,
 ) -> Way:  # fmt: skip
     """By the load generator, with the request's bytes ready."""
     request = dialect.write(given)
@@ -113,7 +114,8 @@ def http_way(
             check(name, given, answer)
 
     def slot(target: Server) -> Slot:
-        return load(target.port, request, connections, duration_s, most_requests)
+        with Connections(target.port, request, connections) as opened:
+            return opened.load(duration_s, most_requests, warm_up=warm_up)
 
     return Way(name, server, slot, verify, len(given.labels))
 

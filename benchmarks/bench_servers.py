@@ -10,6 +10,7 @@ whole run measures is saved in `results/`, and docs/performance.md is written fr
 
 import argparse
 import json
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -49,6 +50,7 @@ def main(arguments: Sequence[str] = ()) -> None:
     parser.add_argument("--venvs", type=Path, default=DEFAULT_FOLDER, metavar="FOLDER")
     parser.add_argument("--results", type=Path, metavar="FOLDER", help="where to save")
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end too
     chosen = None if given.contenders is None else frozenset(given.contenders)
     run = Run(given.quick, given.venvs, chosen)
     folder = given.results or (None if given.quick or chosen else _record.RESULTS)

@@ -33,7 +33,7 @@ def large_binary(run: Run) -> Iterator[dict[str, Any]]:
     the request ready and leaves the answer as it is.
     """
     call = call_of(ROWS, CLASSES)
-    times = 3 if run.quick else 10
+    times = 2 if run.quick else 5
     bytes_of = {
         "lossd_safetensors_bytes": ("lossd", SAFETENSORS),
         "lossd_oip_bytes": ("lossd", OIP_BINARY),
@@ -53,7 +53,10 @@ def large_binary(run: Run) -> Iterator[dict[str, Any]]:
 
 
 def large_json(run: Run) -> Iterator[dict[str, Any]]:
-    """64 x 32000 in JSON, value and gradients, one connection: about 20 MB each way."""
+    """64 x 32000 in JSON, value and gradients, one connection: about 20 MB each way.
+
+    A slot is one call, about a second long, without another to warm up.
+    """
     call = call_of(ROWS, CLASSES)
     how = {
         "lossd": ("lossd", LOSSD_JSON),
@@ -62,9 +65,12 @@ def large_json(run: Run) -> Iterator[dict[str, Any]]:
         "mlserver": ("mlserver", OIP_JSON),
     }
     ways = [
-        http_way(name, server, dialect, call, connections=1, run=run, slot_s=60, most_requests=1)
+        http_way(
+            name, server, dialect, call, connections=1, run=run, slot_s=60, most_requests=1,
+            warm_up=False,
+        )
         for name, (server, dialect) in how.items()
-    ]
+    ]  # fmt: skip
     return compare("large_json", ways, run)
 
 
