@@ -44,7 +44,9 @@ def main() -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for i, seed in enumerate(target.seeds):
         (corpus / f"seed{i}").write_bytes(seed)
-    fuzz(target, corpus, words_file(target, folder), options.seconds, options.plant)
+    limits = [f"-max_total_time={options.seconds}", "-timeout=10", "-rss_limit_mb=2048",
+              "-max_len=4096", *words_option(target, folder)]  # fmt: skip
+    fuzz(target, [*limits, "-print_final_stats=1", "-verbosity=1", str(corpus)], options.plant)
 
 
 def say_coverage(reader: str, corpus: Path | None) -> None:
@@ -58,23 +60,23 @@ def say_coverage(reader: str, corpus: Path | None) -> None:
     print(f"{reader}: {len(inputs)} inputs, {ran} of {lines} lines, {100 * ran / lines:.1f} %")
 
 
-def words_file(target: Target, folder: Path) -> Path:
-    """The target's words as libFuzzer reads them."""
+def words_option(target: Target, folder: Path) -> list[str]:
+    """Writes the target's words as libFuzzer reads them, which is not for none."""
+    if not target.words:
+        return []
     path = folder / "words"
     lines = ("".join(f"\\x{byte:02x}" for byte in word.encode("latin-1")) for word in target.words)
     path.write_text("".join(f'"{line}"\n' for line in lines))
-    return path
+    return [f"-dict={path}"]
 
 
-def fuzz(target: Target, corpus: Path, words: Path, seconds: int, plant: bool) -> None:
+def fuzz(target: Target, options: list[str], plant: bool) -> None:
     def one(data: bytes) -> None:
         tensors = attempt(target, data)
         if plant and holds_planted_number(tensors):
             raise PlantedBug
 
-    options = [f"-max_total_time={seconds}", f"-dict={words}", "-timeout=10", "-rss_limit_mb=2048",
-               "-max_len=4096", "-print_final_stats=1", "-verbosity=1"]  # fmt: skip
-    atheris.Setup([sys.argv[0], *options, str(corpus)], one)
+    atheris.Setup([sys.argv[0], *options], one)
     atheris.Fuzz()
 
 

@@ -65,6 +65,13 @@ def _safetensors() -> Target:
     return Target(target.read, target.seeds, words)
 
 
+def _arrow() -> Target:
+    target = _codec("application/vnd.apache.arrow.stream")
+    words = ("\xff\xff\xff\xff", "inputs", "layout", '"whole"', '"rows"', "pandas", "\x08\0\0\0")
+    numbers, _, lists = (each[1:] for each in _arrow_streams())
+    return Target(target.read, (*target.seeds, numbers, lists), words)
+
+
 def _json() -> Target:
     texts = [
         {"inputs": {"logits": [[1.5, -2e3], [0, "NaN"]], "labels": [0, 1]}, "wrt": ["logits"]},
@@ -230,7 +237,7 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "json": _json,
     "safetensors": _safetensors,
     "npz": _npz,
-    "arrow": lambda: _codec("application/vnd.apache.arrow.stream"),
+    "arrow": _arrow,
     "arrow_stream": _arrow_stream,
     "oip": _oip,
     "compressed": _compressed,
