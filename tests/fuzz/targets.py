@@ -45,6 +45,7 @@ def _messages() -> list[Message]:
         ),
         Message({"w/a": torch.zeros(2, 2, dtype=torch.float16), "w/b": torch.ones(3).double()}),
         Message({"x": torch.zeros(0, 3), "y": torch.tensor([True, False])}),
+        Message({"x": torch.zeros(32, dtype=torch.uint8)}),
     ]
 
 
@@ -222,7 +223,8 @@ def _arrow_streams() -> tuple[bytes, ...]:
     texts = pa.table({"name": ["a", None, "b"], "kind": kinds,
                       "when": pa.array([0, 1, 2], pa.timestamp("s", "UTC")),
                       "parts": [{"u": 1, "v": [2.5]}, None, {"u": 3, "v": []}]})  # fmt: skip
-    lists = pa.table({"x": [[1, 2], [3, 4]], "flag": [True, False]})
+    bytes_of = pa.array([list(range(6))] * 6, pa.list_(pa.uint8()))
+    lists = pa.table({"x": bytes_of, "flag": [True, False] * 3})
     seeds = []
     for table, step in ((numbers, 0), (texts, 200), (lists, 1)):
         sink = io.BytesIO()
