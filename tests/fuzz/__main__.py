@@ -8,6 +8,8 @@ reads the seeds, and the corpus if there is one, and says which lines of the cod
 """
 
 import argparse
+import hashlib
+import itertools
 import sys
 import tempfile
 from pathlib import Path
@@ -24,7 +26,7 @@ from fuzz.targets import TARGETS, Target, attempt, holds_planted_number
 
 
 class PlantedBug(Exception):
-    """What `--plant` makes the fuzzer look for."""
+    """What `--plant` makes the fuzzer look for; says after how many executions it was found."""
 
 
 def main() -> None:
@@ -71,10 +73,18 @@ def words_option(target: Target, folder: Path) -> list[str]:
 
 
 def fuzz(target: Target, options: list[str], plant: bool) -> None:
+    executions = itertools.count(1)
+
     def one(data: bytes) -> None:
-        tensors = attempt(target, data)
-        if plant and holds_planted_number(tensors):
-            raise PlantedBug
+        count = next(executions)
+        try:
+            tensors = attempt(target, data)
+            if plant and holds_planted_number(tensors):
+                raise PlantedBug(f"found after {count} executions")
+        except BaseException:
+            # libFuzzer would write it too, but for its own alarm, which may come first.
+            Path(f"crash-{hashlib.sha1(data).hexdigest()}").write_bytes(data)
+            raise
 
     atheris.Setup([sys.argv[0], *options], one)
     atheris.Fuzz()
