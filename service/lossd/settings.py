@@ -36,6 +36,11 @@ class Settings(BaseSettings):
     max_bytes_in_flight: int = Field(
         2048 * MIB, ge=1, description="Most bytes of bodies held at once; more answer 503."
     )
+    pool_bytes: int = Field(
+        256 * MIB,
+        ge=0,
+        description="Most bytes of large buffers that each process keeps to use them again.",
+    )
     max_queue: int = Field(
         256, ge=1, description="Calls that may wait or run at once; one more answers 503."
     )
