@@ -8,11 +8,14 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import safetensors.torch
 import torch
 import zstandard
+from safetensors import SafetensorError
 
 from lossd.errors import LossdError
 from lossd.wire import CODECS, Message, arrow_stream, expand
@@ -31,7 +34,7 @@ class Target:
     `words` are pieces of the format that a fuzzer would be long in guessing.
     """
 
-    read: Callable[[bytes], dict[str, torch.Tensor]]
+    read: Callable[[Any], dict[str, torch.Tensor]]
     seeds: tuple[bytes, ...]
     words: tuple[str, ...] = ()
 
@@ -60,10 +63,26 @@ def _codec(media_type: str) -> Target:
 
 
 def _safetensors() -> Target:
+    """What is read is what the format's own library reads, if that reads it too."""
     target = _codec("application/vnd.safetensors")
+
+    def read(data: bytes) -> dict[str, torch.Tensor]:
+        # Writable and not aligned, as a body may be.
+        tensors = target.read(memoryview(bytearray(data)))
+        with contextlib.suppress(SafetensorError, KeyError, ValueError, RuntimeError):
+            theirs = safetensors.torch.load(data)
+            assert {name: _bytes(x) for name, x in theirs.items()} == {
+                name: _bytes(x) for name, x in tensors.items()
+            }
+        return tensors
+
     words = ('"dtype":"F32"', '"dtype":"I64"', '"dtype":"BF16"', '"dtype":"BOOL"', '"shape":[1]',
              '"data_offsets":[0,4]', '"__metadata__":{', '"F8_E4M3"', '"C64"')  # fmt: skip
-    return Target(target.read, target.seeds, words)
+    return Target(read, target.seeds, words)
+
+
+def _bytes(x: torch.Tensor) -> tuple[str, list[int], bytes]:
+    return str(x.dtype), list(x.shape), x.reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def _arrow() -> Target:
@@ -80,12 +99,37 @@ def _json() -> Target:
         {"inputs": {"w": {"a": [[[1, 2], [3, 4]]], "b": []}}, "params": {"gamma": 2.0}},
     ]
     codec = CODECS["application/json"]
+
+    def read(data: bytes) -> dict[str, torch.Tensor]:
+        """What is read is what Python reads, number by number."""
+        message = codec.decode(data, MOST_ELEMENTS)
+        said = json.loads(data)
+        for name in message.untyped:
+            x = message.tensors[name]
+            listed = _listed(said if name in ("row_weights", "cotangent") else said["inputs"], name)
+            assert repr(_numbers(listed, x.is_floating_point())) == repr(x.tolist()), name
+        return dict(message.tensors)
+
     return Target(
-        lambda data: dict(codec.decode(data, MOST_ELEMENTS).tensors),
+        read,
         tuple(json.dumps(each).encode() for each in texts),
         ('"inputs":', '"dtype":', '"shape":[', '"data":', '"row_weights":', '"float16"', '"int8"',
          '"uint64"', '"bool"', '"NaN"', '"-Infinity"', "[[", "]]", "],[", "1e308", "null"),
     )  # fmt: skip
+
+
+def _listed(inputs: Any, name: str) -> Any:
+    """The list of an input, or of a member of a group."""
+    if isinstance(inputs.get(name), list):
+        return inputs[name]
+    head, _, member = name.partition("/")
+    return inputs[head][member]
+
+
+def _numbers(value: Any, real: bool) -> Any:
+    if isinstance(value, list):
+        return [_numbers(each, real) for each in value]
+    return float(value) if real else value
 
 
 def _npz() -> Target:
