@@ -77,7 +77,7 @@ class Connection:
         if response.status >= 400:
             return Answer(response.status, response.headers, {}, json.loads(body))
         size = int.from_bytes(body[:8], "little")
-        assert size % 8 == 0
+        assert (8 + size) % 64 == 0
         entries = json.loads(body[8 : 8 + size])
         metadata = entries.pop("__metadata__")
         found, covered = {}, 0

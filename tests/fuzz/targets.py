@@ -106,8 +106,8 @@ def _json() -> Target:
         said = json.loads(data)
         for name in message.untyped:
             x = message.tensors[name]
-            listed = _listed(said if name in ("row_weights", "cotangent") else said["inputs"], name)
-            assert repr(_numbers(listed, x.is_floating_point())) == repr(x.tolist()), name
+            value = _said_of(said, name)
+            assert repr(_numbers(value, x.is_floating_point())) == repr(x.tolist()), name
         return dict(message.tensors)
 
     return Target(
@@ -118,12 +118,13 @@ def _json() -> Target:
     )  # fmt: skip
 
 
-def _listed(inputs: Any, name: str) -> Any:
-    """The list of an input, or of a member of a group."""
-    if isinstance(inputs.get(name), list):
-        return inputs[name]
+def _said_of(said: Any, name: str) -> Any:
+    """What a call says of a tensor: beside the inputs, among them, or in a group of them."""
     head, _, member = name.partition("/")
-    return inputs[head][member]
+    for place, key in ((said, name), (said["inputs"], name), (said["inputs"].get(head), member)):
+        if isinstance(place, dict) and not isinstance(place.get(key, {}), dict):
+            return place[key]
+    raise AssertionError(f"{name} is not in the call")
 
 
 def _numbers(value: Any, real: bool) -> Any:
