@@ -103,11 +103,10 @@ def _json() -> Target:
     def read(data: bytes) -> dict[str, torch.Tensor]:
         """What is read is what Python reads, number by number."""
         message = codec.decode(data, MOST_ELEMENTS)
-        said = json.loads(data)
+        said = _flat(json.loads(data)) if message.untyped else {}
         for name in message.untyped:
             x = message.tensors[name]
-            value = _said_of(said, name)
-            assert repr(_numbers(value, x.is_floating_point())) == repr(x.tolist()), name
+            assert repr(_numbers(said[name], x.is_floating_point())) == repr(x.tolist()), name
         return dict(message.tensors)
 
     return Target(
@@ -118,13 +117,15 @@ def _json() -> Target:
     )  # fmt: skip
 
 
-def _said_of(said: Any, name: str) -> Any:
-    """What a call says of a tensor: beside the inputs, among them, or in a group of them."""
-    head, _, member = name.partition("/")
-    for place, key in ((said, name), (said["inputs"], name), (said["inputs"].get(head), member)):
-        if isinstance(place, dict) and not isinstance(place.get(key, {}), dict):
-            return place[key]
-    raise AssertionError(f"{name} is not in the call")
+def _flat(call: Any) -> dict[str, Any]:
+    """What a call says of its tensors, by name; a group's as `group/member`."""
+    said = {name: call[name] for name in ("row_weights", "cotangent") if name in call}
+    for name, value in call.get("inputs", {}).items():
+        if isinstance(value, dict) and not value.keys() >= {"dtype", "shape", "data"}:
+            said |= {f"{name}/{member}": each for member, each in value.items()}
+        else:
+            said[name] = value
+    return said
 
 
 def _numbers(value: Any, real: bool) -> Any:
