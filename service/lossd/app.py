@@ -32,6 +32,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         threads=settings.threads,
         workers=settings.workers,
         pool_bytes=settings.pool_bytes,
+        max_elements=settings.max_elements,
     )
     admission = Admission(max_requests=settings.max_queue, max_bytes=settings.max_bytes_in_flight)
 
