@@ -97,6 +97,7 @@ def _json() -> Target:
         {"inputs": {"logits": [[1.5, -2e3], [0, "NaN"]], "labels": [0, 1]}, "wrt": ["logits"]},
         {"inputs": {"x": {"dtype": "float32", "shape": [2], "data": "AAAAAAAAgD8="}}},
         {"inputs": {"w": {"a": [[[1, 2], [3, 4]]], "b": []}}, "params": {"gamma": 2.0}},
+        {"inputs": {"y": {"dtype": "int8", "shape": [1, 2], "data": [[1, 2]]}}, "row_weights": [2]},
     ]
     codec = CODECS["application/json"]
 
