@@ -92,6 +92,8 @@ class _Reader:
         else:
             tensor = read_array(text, at=at, most=self.left)
             self.untyped.add(name)
+        if name in self.tensors:  # `a/b`, and `b` in the group `a`
+            raise UnreadableBody("two tensors of one name", at=at)
         self.tensors[name] = tensor
         self.left -= tensor.numel()
         if self.left < 0:
