@@ -22,8 +22,8 @@ def weigh(call: Call) -> NDArray[np.float64] | float:
     params: Any = call.params
     if params.denominator == "items":
         return 1.0
-    targets = call.inputs["targets"]
-    of_rows: NDArray[np.float64] = targets.flatten(1).sum(1, dtype=torch.float64).numpy()
+    targets = call.inputs["targets"].reshape(call.item_shape[0], -1)
+    of_rows: NDArray[np.float64] = targets.sum(1, dtype=torch.float64).numpy()
     return of_rows
 
 
