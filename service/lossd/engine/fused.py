@@ -63,11 +63,12 @@ def is_possible(call: Call, device: torch.device) -> bool:
 def compute_by_kernel(
     kernel: Kernel, call: Call, buffers: Buffers, slices: Slices = ONE_SLICE
 ) -> Result | None:
-    """The result; None where the call may be one that the checks refuse, or nothing counts."""
+    """The result; None if the checks may refuse the call, or nothing counts in a mean."""
     rows, per_row = call.item_shape[0], math.prod(call.item_shape[1:])
     row_weights = None if call.row_weights is None else call.row_weights.numpy()
     denominator = _denominator(kernel.weigh(call), rows, per_row, row_weights)
-    if not 0.0 < denominator < math.inf:
+    # A sum divides by nothing, and a row without weight has the bits that it has among others.
+    if call.reduction == "mean" and not 0.0 < denominator < math.inf:
         return None
     scale = 1.0 / denominator if call.reduction == "mean" and call.cotangent is None else 1.0
     job = _job(call, rows, per_row, _outer(call, rows, row_weights, scale), buffers)

@@ -14,6 +14,9 @@ import numba
 SUMS = frozenset({"reassoc", "nsz", "contract"})
 EXACT = frozenset({"contract"})  # for what another order of operations would spoil
 
+# A division by 0 gives what IEEE 754 says: a check for an exception would stop vectorisation.
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
+
 
 def compiled(signature: str, flags: frozenset[str] = EXACT) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function for one signature, to run without the interpreter lock.
@@ -22,7 +25,7 @@ def compiled(signature: str, flags: frozenset[str] = EXACT) -> Callable[[Callabl
     """
 
     def compile_it(function: Callable[..., Any]) -> Any:
-        options: dict[str, Any] = {"nogil": True, "fastmath": set(flags)}
+        options: dict[str, Any] = {"fastmath": set(flags), **_OPTIONS}
         try:
             with _own_cache():
                 return numba.njit(signature, cache=True, **options)(function)
@@ -35,10 +38,11 @@ def compiled(signature: str, flags: frozenset[str] = EXACT) -> Callable[[Callabl
 
 
 def inlined(flags: frozenset[str] = EXACT) -> Callable[[Callable[..., Any]], Any]:
-    """A function that only kernels call; its types are theirs."""
+    """A function that only kernels call, of their types; loops that call it are vectorised."""
 
     def compile_it(function: Callable[..., Any]) -> Any:
-        return numba.njit(nogil=True, fastmath=set(flags))(function)
+        options: dict[str, Any] = {"fastmath": set(flags), "forceinline": True, **_OPTIONS}
+        return numba.njit(**options)(function)
 
     return compile_it
 
