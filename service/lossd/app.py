@@ -38,6 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         enabled=settings.shared_memory,
         prefix=settings.shared_memory_prefix,
         most=settings.max_regions,
+        most_mapped_bytes=settings.max_mapped_bytes,
     )
 
     @asynccontextmanager

@@ -38,6 +38,7 @@ from lossd.wire.oip_reply import OipReply, bytes_of, write_reply
 
 SMALL_BYTES = 64 * 1024  # below this a thread costs more than reading or writing the body
 _HEADER = "inference-header-content-length"
+_REGION = b"shared_memory_region"
 
 router = APIRouter(prefix="/v2")
 
@@ -80,9 +81,10 @@ class _Inference:
         body = await read_buffer(self.request, lease, self.settings, header_bytes or 0)
         read_ns = time.perf_counter_ns()
         small = body.size <= SMALL_BYTES and "content-encoding" not in self.request.headers
+        small = small and not (self.regions.enabled and _REGION in body.tobytes())
         asked, call = (
             self._parse(body, header_bytes)
-            if small and not self.regions.enabled
+            if small
             else await self.engine.off_loop(self._parse, body, header_bytes)
         )
         parsed_ns = time.perf_counter_ns()
@@ -90,7 +92,7 @@ class _Inference:
         computed_ns = time.perf_counter_ns()
         reply = (
             self._reply(asked, call, result)
-            if small and not self.regions.enabled
+            if small
             else await self.engine.off_loop(self._reply, asked, call, result)
         )
         response = await self._response(reply)
@@ -125,11 +127,21 @@ class _Inference:
             asked = read_request(body, header_bytes, most)
         tensors = {each.name: each.tensor for each in asked.inputs if each.tensor is not None}
         owner = owner_of(self.request)
+        # A caller can change its memory after it was checked. Only integers become indices (labels,
+        # targets, sign and pair labels), so these are copied first, and the copy is what is
+        # checked and used. Of floats nothing becomes an index or a size: an argmax or a sort of
+        # them gives places within them whatever they hold, and torch's sorts work on copies. They
+        # may be the caller's own memory: who changes them meanwhile gets a number that means
+        # nothing, or a complaint that does. A loss or kernel that computes an index from a float
+        # (a bin, a grid cell) must compute it once, and bound what it computed.
         for each in asked.inputs:
             if each.place is not None:
                 region = self.regions.find(each.place.region, owner)
-                data = self.regions.read(region, each.place.offset, each.place.byte_size)
-                tensors[each.name] = as_tensor(data, DATATYPES[each.datatype], each.shape)
+                data, is_shared = self.regions.view(region, each.place.offset, each.place.byte_size)
+                dtype = DATATYPES[each.datatype]
+                if is_shared and not dtype.is_floating_point:
+                    data = data.copy()
+                tensors[each.name] = as_tensor(data, dtype, each.shape)
         return asked, parse_call(self.spec.name, oip.to_message(self.spec, asked, tensors))
 
     def _timeout_s(self, asked: OipRequest) -> float:
