@@ -4,16 +4,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 
 from lossd_client import _calls
 from lossd_client._arrays import ArrayLike
+from lossd_client._memory import Kind
 from lossd_client._retry import Retry
+from lossd_client._shared import LEAST_BYTES, Steps, shared_calls
+from lossd_client._wire import pack_all
 from lossd_client.errors import LossdError
 from lossd_client.result import Result, Sent
 from lossd_client.transport import SocketTransport
+
+T = TypeVar("T")
 
 
 class Client:
@@ -23,6 +30,10 @@ class Client:
     - `timeout_s`: to connect, and for each pause while sending and receiving.
     - `retry`: when to repeat; `Retry(times=0)` never does.
     - `uds`: path of the Unix socket of a service on this machine; `base_url` only names the host.
+    - `shared_memory`: move large tensors through memory that is shared with a service on this
+      machine (LOSSD_SHARED_MEMORY=1 there): True, or the kind that it must be of, "memfd" or "shm".
+      Where the service takes none, they go over the connection as always. See `empty`.
+    - `shared_memory_least_bytes`: smaller tensors go over the connection.
     - `transport`: of httpx, in place of `SocketTransport`, which copies no large body. Where the
       environment names a proxy for `base_url`, httpx's own transport is used.
 
@@ -37,6 +48,8 @@ class Client:
         retry: Retry | None = None,
         headers: Mapping[str, str] | None = None,
         uds: str | None = None,
+        shared_memory: bool | Kind = False,
+        shared_memory_least_bytes: int = LEAST_BYTES,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -53,6 +66,7 @@ class Client:
             headers=dict(headers or {}),
             transport=transport,
         )
+        self._shared = shared_calls(shared_memory, shared_memory_least_bytes)
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +80,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and give shared memory back; arrays stay good."""
+        if self._shared is not None:
+            self._shared.close()
         self._http.close()
 
     def compute(
@@ -98,7 +114,7 @@ class Client:
         Raises `BadRequest` and its kinds if the call cannot succeed as sent, other kinds of
         `LossdError` if it may elsewhere or later, `TypeError` for an input that holds no numbers.
         """
-        fields = {
+        options = {
             "params": None if params is None else dict(params),
             "reduction": reduction,
             "outputs": None if outputs is None else list(outputs),
@@ -109,11 +125,28 @@ class Client:
             "nonfinite": nonfinite,
             "class_axis": class_axis,
         }
-        tensors = {"row_weights": row_weights, "cotangent": cotangent}
-        given = {**(inputs or {}), **named_inputs}
-        request = _calls.compute_request(loss, given, tensors, fields)
-        sent = Sent(given, class_axis, gradient_dtype)
+        named = {**(inputs or {}), **named_inputs}
+        beside = {"row_weights": row_weights, "cotangent": cotangent}
+        packed, fields = pack_all(_calls.given({**named, **beside})), _calls.given(options)
+        sent = Sent(named, class_axis, gradient_dtype)
+        if (shared := self._shared) is not None:
+            result = self._repeat(lambda: self._follow(shared.call(loss, packed, fields, sent)))
+            if result is not None:
+                return result
+        request = _calls.compute_request(loss, packed, fields)
         return _calls.read_result(self._send(request), sent)
+
+    def empty(self, shape: int | Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
+        """An array of any content, in shared memory where there is some, else as of `np.empty`.
+
+            >>> logits = client.empty((4096, 1000))
+            >>> model.predict(batch, out=logits)
+            >>> client.compute("cross_entropy", logits=logits, labels=labels)  # copies no logits
+
+        A call takes such arrays, and parts of them, from where they are, whoever holds them (torch
+        tensors too), if they are contiguous. Do not write to them while a call is under way.
+        """
+        return np.empty(shape, dtype) if self._shared is None else self._shared.empty(shape, dtype)
 
     def losses(
         self, *, family: str | None = None, search: str | None = None, kind: str | None = None
@@ -142,16 +175,33 @@ class Client:
         return True
 
     def _send(self, request: _calls.Request) -> _calls.Answer:
+        return self._repeat(lambda: self._try(request))
+
+    def _repeat(self, attempt: Callable[[], T]) -> T:
         tried = 0
         while True:
             tried += 1
             try:
-                return self._try(request)
+                return attempt()
             except LossdError as err:
                 pause_s = self._retry.wait_s(err, tried)
                 if pause_s is None:
                     raise
             self._sleep(pause_s)
+
+    def _follow(self, steps: Steps[T]) -> T:
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    answer = self._try(request)
+                except BaseException as err:
+                    request = steps.throw(err)
+                else:
+                    request = steps.send(answer)
+        except StopIteration as end:
+            found: T = end.value
+            return found
 
     def _try(self, request: _calls.Request) -> _calls.Answer:
         prepared = self._http.build_request(
@@ -167,4 +217,7 @@ class Client:
                 read = bytearray().join(response.iter_bytes()) if body is None else body
         except httpx.TransportError as err:
             raise _calls.transport_error(err, self.base_url) from err
-        return _calls.checked(_calls.Answer(response.status_code, response.headers, read))
+        is_resent = bool(response.extensions.get("resent"))
+        return _calls.checked(
+            _calls.Answer(response.status_code, response.headers, read, is_resent)
+        )
