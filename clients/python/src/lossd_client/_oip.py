@@ -1,7 +1,7 @@
 """Calls and answers of the Open Inference Protocol, with large tensors in shared memory."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lossd_client._arrays import Packed
 from lossd_client._calls import Answer, Request, seconds_of
+from lossd_client._memory import Bytes
 from lossd_client.result import Result, Sent, result_of
 
 DATATYPES: Mapping[str, str] = {
@@ -47,12 +48,14 @@ def infer_request(
     outputs: Mapping[str, Place],
 ) -> Request:
     """A call. Inputs without a place are in its body; so is what `outputs` does not place."""
+    wanted = fields.get("outputs", ["value", "gradients"])
     body: dict[str, Any] = {
         "inputs": [_described(name, one, inputs.get(name)) for name, one in packed.items()],
-        "parameters": {"binary_data_output": True, **_parameters(fields)},
+        # Of this route the default is all there is, rows too.
+        "parameters": {"binary_data_output": True, **_parameters({"outputs": wanted, **fields})},
     }
     if outputs:
-        small = [*_SCALARS, *(["rows"] if "rows" in fields.get("outputs", ()) else [])]
+        small = [*_SCALARS, *(["rows"] if "rows" in wanted else [])]
         body["outputs"] = [{"name": name} for name in small] + [
             {"name": name, "parameters": place.parameters()} for name, place in outputs.items()
         ]
@@ -67,13 +70,16 @@ def infer_request(
     return Request("POST", f"/v2/models/{loss}/infer", [header, *tail], headers)
 
 
-def read_infer(answer: Answer, placed: Mapping[str, NDArray[np.uint8]], sent: Sent) -> Result:
+def read_infer(
+    answer: Answer, placed: Mapping[str, Bytes], scalars: Collection[str], sent: Sent
+) -> Result:
     """The result in an answer; `placed` are the bytes where outputs were placed.
 
-    Raises `LossdError` if it holds none.
+    The protocol has no scalars, only lists of one: `scalars` says which outputs are meant to be.
+    Raises `LossdError` if the answer holds no result.
     """
     try:
-        return _result(answer, placed, sent)
+        return _result(answer, placed, {*_SCALARS, *scalars}, sent)
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as err:
         raise answer.unreadable(err) from err
 
@@ -92,7 +98,9 @@ def _parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _result(answer: Answer, placed: Mapping[str, NDArray[np.uint8]], sent: Sent) -> Result:
+def _result(
+    answer: Answer, placed: Mapping[str, Bytes], scalars: Collection[str], sent: Sent
+) -> Result:
     size = int(answer.headers.get(_LENGTH, len(answer.body)))
     header = json.loads(bytes(answer.body[:size]))
     tensors: dict[str, NDArray[Any]] = {}
@@ -104,8 +112,7 @@ def _result(answer: Answer, placed: Mapping[str, NDArray[np.uint8]], sent: Sent)
             end = size + each["parameters"]["binary_data_size"]
             data = np.frombuffer(bytearray(answer.body[size:end]), np.uint8)  # aligned by the copy
             size = end
-        array = _as_array(data, each["datatype"], each["shape"])
-        tensors[name] = array[0] if name in _SCALARS else array
+        tensors[name] = _as_array(data, each["datatype"], [] if name in scalars else each["shape"])
     said = header["parameters"]
     if said.get("value_is_null"):
         del tensors["value"]
@@ -120,7 +127,7 @@ def _result(answer: Answer, placed: Mapping[str, NDArray[np.uint8]], sent: Sent)
     return result_of(tensors, fields, answer.request_id, seconds_of(answer.headers), sent)
 
 
-def _as_array(data: NDArray[np.uint8], datatype: str, shape: list[int]) -> NDArray[Any]:
+def _as_array(data: Bytes, datatype: str, shape: list[int]) -> NDArray[Any]:
     flat = data.view(_DTYPES[datatype])
     if datatype == "BF16":  # numpy has none
         flat = (flat.astype(np.uint32) << 16).view(np.float32)

@@ -1,6 +1,7 @@
 """Calls whose large tensors go through shared memory."""
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,6 +34,14 @@ class _Unusable(Exception):
     """This call cannot go through shared memory, though another may."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    """The inputs of a loss that have gradients, and whether it is one number and has no rows."""
+
+    differentiable: list[str]
+    has_one_value: bool
+
+
 class SharedCalls:
     """Makes calls through shared memory as long as the service takes it. Thread-safe.
 
@@ -43,7 +52,7 @@ class SharedCalls:
     def __init__(self, only: Kind | None, least_bytes: int) -> None:
         self._pool = Pool([each for each in kinds() if only in (None, each)])
         self._least_bytes = least_bytes
-        self._gradients: dict[str, list[str]] = {}
+        self._losses: dict[str, _Loss] = {}
 
     def close(self) -> None:
         """Give all memory back; arrays that look at it stay good."""
@@ -77,9 +86,9 @@ class SharedCalls:
             call = _Call(self._pool, loss, packed, fields, sent)
             try:
                 yield from call.put(large)
-                gradients = yield from self._gradients_of(loss)
-                yield from call.reserve(gradients)
-                return (yield from call.make())
+                known = yield from self._known(loss)
+                yield from call.reserve(known.differentiable)
+                return (yield from call.make(known.has_one_value))
             except _Unusable:
                 return None
             except _Refused as refused:
@@ -88,14 +97,18 @@ class SharedCalls:
                 call.end()
         return None
 
-    def _gradients_of(self, loss: str) -> Steps[list[str]]:
-        """The inputs of a loss that have gradients."""
-        if loss not in self._gradients:
+    def _known(self, loss: str) -> Steps[_Loss]:
+        if loss not in self._losses:
             answer = yield Request("GET", f"/v2/models/{loss}")
-            names = [str(each["name"]) for each in answer.json()["outputs"]]
-            pairs = [name.partition(".") for name in names]
-            self._gradients[loss] = [name for head, _, name in pairs if head == "gradients"]
-        return self._gradients[loss]
+            try:
+                outputs = {str(each["name"]): each["shape"] for each in answer.json()["outputs"]}
+            except (KeyError, TypeError) as err:
+                raise answer.unreadable(err) from err
+            pairs = [name.partition(".") for name in outputs]
+            differentiable = [name for head, _, name in pairs if head == "gradients"]
+            # A number of rows that is not known before the call is -1.
+            self._losses[loss] = _Loss(differentiable, outputs.get("rows") == [1])
+        return self._losses[loss]
 
 
 class _Refused(Exception):
@@ -160,8 +173,11 @@ class _Call:
             self._answers, self._outputs = self._take(sizes)
             yield from self._register()
 
-    def make(self) -> Steps[Result]:
-        """Make the call. A service that was started anew is told of the memory once more."""
+    def make(self, has_one_value: bool) -> Steps[Result]:
+        """Make the call; `has_one_value` of a loss that has no rows.
+
+        A service that was started anew is told of the memory once more.
+        """
         request = infer_request(self._loss, self._packed, self._fields, self._inputs, self._outputs)
         try:
             answer = yield from self._ask(request)
@@ -173,7 +189,9 @@ class _Call:
                 answer = yield from self._ask(request)
             except UnknownRegion as err:
                 raise _Refused(self._used[0].kind) from err
-        return read_infer(answer, self._lend(answer), self._sent)
+        scalars = [f"gradients.{name}" for name, one in self._packed.items() if not one.shape]
+        scalars += ["rows"] if has_one_value else []
+        return read_infer(answer, self._lend(answer), scalars, self._sent)
 
     def end(self) -> None:
         """Bring the memory back that no array looks at."""
