@@ -171,7 +171,12 @@ class _Exchange:
         batch, call = self._parse(frame) if small else await self._off_loop(self._parse, frame)
         if call is None:
             return
-        result = await self._engine.submit(call, timeout_s=self._settings.timeout_s)
+        try:
+            result = await self._engine.submit(call, timeout_s=self._settings.timeout_s)
+        except LossdError as err:
+            assert self._stream is not None
+            self._stream.locate(err)
+            raise
         self._fold.add(result)
         answer = (batch, call, result)
         data = self._answer(*answer) if small else await self._off_loop(self._answer, *answer)

@@ -1,4 +1,4 @@
-"""One call, start to end: the loss's plain function, autograd, and the reductions."""
+"""One call, start to end: by its kernel, or by the loss's plain function and autograd."""
 
 import time
 from collections.abc import Mapping
@@ -8,21 +8,38 @@ import torch
 from torch import Tensor
 
 from lossd.engine.forms import condense, recipe_of
+from lossd.engine.fused import ONE_SLICE, Slices, compute_by_kernel, is_possible
+from lossd.engine.kernels import Kernel, kernel_for
+from lossd.engine.memory import Buffers
+from lossd.engine.reduce import gradient_overflows, reduce_sums
 from lossd.errors import OutOfMemory
-from lossd.schema import Call, Result, Warned
-from lossd.schema.options import Reduction
+from lossd.schema import Call, Result, Warned, check_values
 
-_HALF = (torch.float16, torch.bfloat16)
+_KEEP_NOTHING = Buffers(0)
 
 
-def compute(call: Call, device: torch.device) -> Result:
+def pick_kernel(call: Call, device: torch.device) -> Kernel | None:
+    """The kernel that computes a call; None if its plain function does."""
+    return kernel_for(call) if is_possible(call, device) else None
+
+
+def compute(
+    call: Call,
+    device: torch.device,
+    buffers: Buffers = _KEEP_NOTHING,
+    slices: Slices = ONE_SLICE,
+) -> Result:
     """Sum, denominator, rows, and the gradients of the value that is returned.
 
-    Raises `OutOfMemory`.
+    Raises `OutOfMemory`, and what `check_values` raises.
     """
     started_s = time.perf_counter()
     try:
-        result = _compute(call, device)
+        kernel = pick_kernel(call, device)
+        result = None if kernel is None else compute_by_kernel(kernel, call, buffers, slices)
+        if result is None:
+            check_values(call)
+            result = compute_plainly(call, device)
     except (torch.OutOfMemoryError, MemoryError) as err:
         raise OutOfMemory(f"{call.spec.name}: no memory for this call") from err
     except RuntimeError as err:
@@ -32,7 +49,8 @@ def compute(call: Call, device: torch.device) -> Result:
     return replace(result, seconds={"compute": time.perf_counter() - started_s})
 
 
-def _compute(call: Call, device: torch.device) -> Result:
+def compute_plainly(call: Call, device: torch.device) -> Result:
+    """By the loss's own function and autograd: the truth that kernels are held to."""
     by_autograd = [key for key in call.wrt if not (call.by_recipe and key == "logits")]
     leaves = {key: _leaf(x, device, key in by_autograd) for key, x in call.inputs.items()}
     with torch.set_grad_enabled(bool(by_autograd)):
@@ -88,29 +106,6 @@ def _total(x: Tensor) -> float:
     return x.sum(dtype=torch.float64).item()
 
 
-def reduce_sums(
-    reduction: Reduction, total: float, denominator: float
-) -> tuple[float | None, float | None, tuple[Warned, ...]]:
-    """The value, the factor from the sum to it (None: every gradient is 0), and warnings."""
-    if reduction == "none":
-        return None, 1.0, ()
-    if reduction == "sum":
-        return total, 1.0, _not_finite(total)
-    if denominator:
-        return total / denominator, 1.0 / denominator, _not_finite(total)
-    if total == 0:
-        detail = "nothing counts: the value is null and the gradients are 0"
-        return None, None, (Warned("zero_denominator", detail),)
-    detail = "the denominator is 0: the value is the sum over 1"
-    return total, 1.0, (Warned("zero_denominator", detail), *_not_finite(total))
-
-
-def _not_finite(total: float) -> tuple[Warned, ...]:
-    if abs(total) < float("inf"):
-        return ()
-    return (Warned("nonfinite_value", f"the sum is {total}"),)
-
-
 def _outer(
     call: Call, values: Tensor, row_weights: Tensor | None, scale: float | None
 ) -> Tensor | None:
@@ -136,11 +131,7 @@ def _gradients(
     else:
         found = tuple(torch.zeros_like(leaf) for leaf in leaves)
     named = {key: _cast(call, each) for key, each in zip(wanted, found, strict=True)}
-    lost = [key for key, each in named.items() if each.dtype in _HALF and bool(each.isinf().any())]
-    detail = "some gradients do not fit {} and are infinite"
-    warnings = tuple(
-        Warned("gradient_overflow", f"{key}: {detail.format(named[key].dtype)}") for key in lost
-    )
+    warnings = gradient_overflows(named)
     return {key: call.as_sent(key, each) for key, each in named.items()}, warnings
 
 

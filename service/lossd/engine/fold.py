@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lossd.engine.compute import reduce_sums
+from lossd.engine.reduce import reduce_sums
 from lossd.losses import LossParams, LossSpec
 from lossd.schema import Result, Warned
 from lossd.schema.options import Reduction

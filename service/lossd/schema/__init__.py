@@ -1,5 +1,6 @@
 """Message to Call, Result to Message, and the pydantic models of the API."""
 
+from lossd.schema._values import check_values as check_values
 from lossd.schema.call import Call as Call
 from lossd.schema.call import Result as Result
 from lossd.schema.call import Warned as Warned

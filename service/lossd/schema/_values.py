@@ -10,17 +10,16 @@ import torch
 from torch import Tensor
 
 from lossd.errors import BadRequest, NotFinite, OutOfRange
-from lossd.losses import InputSpec, LossParams, LossSpec
-from lossd.schema.options import Options
+from lossd.losses import InputSpec, LossSpec
+from lossd.schema.call import Call
 
 MOST_INDICES = 10
 _SUM_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}  # half precision: 1e-2
 
 
-def check_values(
-    spec: LossSpec, inputs: Mapping[str, Tensor], params: LossParams, options: Options
-) -> None:
-    """Raises `NotFinite` or `OutOfRange`, with up to ten indices."""
+def check_values(call: Call) -> None:
+    """Check the numbers of a call. Raises `NotFinite` or `OutOfRange`, with up to ten indices."""
+    spec, inputs, params, options = call.spec, call.inputs, call.params, call.options
     ignore_index: int | None = getattr(params, "ignore_index", None)
     for key, x in inputs.items():
         want = spec.inputs[key.partition("/")[0]]

@@ -13,15 +13,19 @@ from lossd.schema.options import Options, Reduction
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A checked request. Inputs are on the CPU, in the dtype that the caller sent.
+    """A request that is what the loss's signature wants, but for the numbers in its tensors.
 
-    A group of named tensors appears in `inputs` as `name/member`, one entry each.
+    Those are checked by `check_values`, or by a kernel in its one pass over them; nothing else may
+    compute with them before. Inputs are on the CPU, in the dtype that the caller sent. A group of
+    named tensors appears in `inputs` as `name/member`, one entry each. `item_shape` is that of the
+    values, with rows first; () where there is one value for the whole call.
     """
 
     spec: LossSpec
     inputs: Mapping[str, Tensor]
     params: LossParams
     options: Options
+    item_shape: tuple[int, ...]
     row_weights: Tensor | None = None
     cotangent: Tensor | None = None
     wrt: tuple[str, ...] = ()
@@ -30,6 +34,11 @@ class Call:
     def reduction(self) -> Reduction:
         """The reduction asked for, or the loss's own."""
         return self.options.reduction or self.spec.reduction
+
+    @property
+    def elements(self) -> int:
+        """Elements of the largest input: what the work grows with."""
+        return max(x.numel() for x in self.inputs.values())
 
     @property
     def compute_dtype(self) -> torch.dtype:

@@ -14,7 +14,6 @@ from lossd.errors import (
     WrongShape,
 )
 from lossd.losses import CATALOG, InputSpec, LossSpec, find
-from lossd.schema._values import check_values
 from lossd.schema.call import Call
 from lossd.schema.options import Options, parse_options, parse_params
 from lossd.wire import Message
@@ -25,7 +24,7 @@ Sizes = dict[str, tuple[int, ...]]
 
 
 def parse_call(name: str, message: Message) -> Call:
-    """Check a message against the loss's own signature.
+    """Check a message against the loss's own signature; `check_values` checks its numbers.
 
     Raises `UnknownLoss` and every kind of `BadRequest`.
     """
@@ -41,7 +40,6 @@ def parse_call(name: str, message: Message) -> Call:
         cast = _to_kind(want, tensor, f"inputs.{_dotted(key)}", options, key in message.untyped)
         inputs[key] = _classes_to_axis_1(want, cast, options.class_axis)
     sizes = _check_shapes(spec, inputs, message.untyped)
-    check_values(spec, inputs, params, options)
     items = _item_shape(spec, sizes)
     _check_form(spec, options)
     return Call(
@@ -49,6 +47,7 @@ def parse_call(name: str, message: Message) -> Call:
         inputs=inputs,
         params=params,
         options=options,
+        item_shape=items,
         row_weights=_row_weights(spec, message, sizes),
         cotangent=_cotangent(message, items, options),
         wrt=_wrt(spec, inputs, options),

@@ -98,14 +98,18 @@ class BatchStream:
 
         Raises `TooLarge` and every kind of `BadRequest`, with `at` like `batches[3].labels`.
         """
-        number, self._batches = self._batches, self._batches + 1
+        self._batches += 1
         try:
             return self._call(batch, may_wait=True)
         except LossdError as err:
-            for name in self._inputs.values():
-                if err.at.removeprefix("inputs.") == name:
-                    err.at = f"batches[{number}].{name}"
+            self.locate(err)
             raise
+
+    def locate(self, err: LossdError) -> None:
+        """Make an error about a column of the latest batch say which batch it is."""
+        for name in self._inputs.values():
+            if err.at.removeprefix("inputs.") == name:
+                err.at = f"batches[{self._batches - 1}].{name}"
 
     def empty_call(self) -> Call:
         """The call of a batch of no rows, whatever is unknown."""

@@ -1,0 +1,177 @@
+"""One call through its kernel: value and gradient in one pass, cut into slices of rows."""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lossd.engine.forms import condense
+from lossd.engine.kernels import OVERFLOW, SUSPECT, Job, Kernel, Rows
+from lossd.engine.kernels._arrays import as_tensor, dtype_of_array
+from lossd.engine.memory import Buffers
+from lossd.engine.reduce import gradient_overflows, reduce_sums
+from lossd.schema import Call, Result
+
+SLICE_ELEMENTS = 64 * 1024  # fewer are not worth another thread
+
+
+class Slices:
+    """Threads that share the rows of one call; the bits do not depend on how many they are."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads - 1, "lossd-slice") if threads > 1 else None
+
+    def run(self, work: Rows, rows: int, elements: int) -> int:
+        """All rows; the findings of all slices together."""
+        parts = min(self._threads, elements // SLICE_ELEMENTS, rows)
+        if self._pool is None or parts <= 1:
+            return work(0, rows)
+        cuts = [rows * i // parts for i in range(parts + 1)]
+        others = [self._pool.submit(work, cuts[i], cuts[i + 1]) for i in range(1, parts)]
+        found = work(0, cuts[1])
+        for each in others:
+            found |= each.result()
+        return found
+
+    def close(self) -> None:
+        """Let what runs finish."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+
+ONE_SLICE = Slices(1)
+
+
+def is_possible(call: Call, device: torch.device) -> bool:
+    """Whether a kernel may compute a call at all: on the CPU, in float32, with all its checks."""
+    options = call.options
+    return (
+        device.type == "cpu"
+        and options.nonfinite == "refuse"
+        and call.compute_dtype == torch.float32
+        and options.gradient_dtype != "float64"
+        and call.item_shape != ()
+        and math.prod(call.item_shape) > 0
+    )
+
+
+def compute_by_kernel(
+    kernel: Kernel, call: Call, buffers: Buffers, slices: Slices = ONE_SLICE
+) -> Result | None:
+    """The result; None where the call may be one that the checks refuse, or nothing counts."""
+    rows, per_row = call.item_shape[0], math.prod(call.item_shape[1:])
+    row_weights = None if call.row_weights is None else call.row_weights.numpy()
+    denominator = _denominator(kernel.weigh(call), rows, per_row, row_weights)
+    if not 0.0 < denominator < math.inf:
+        return None
+    scale = 1.0 / denominator if call.reduction == "mean" and call.cotangent is None else 1.0
+    job = _job(call, rows, per_row, _outer(call, rows, row_weights, scale), buffers)
+    found = slices.run(kernel.bind(call, job), rows, call.elements)
+    if found & SUSPECT:
+        return None
+    weighted = _weighted(job.sums, row_weights)
+    total = float(weighted.sum())
+    value, _, warnings = reduce_sums(call.reduction, total, denominator)
+    gradients = {key: call.as_sent(key, as_tensor(each)) for key, each in job.gradients.items()}
+    if found & OVERFLOW:
+        warnings = (*warnings, *gradient_overflows(gradients))
+    dense, condensed = condense(call, gradients)
+    return Result(
+        value=value,
+        sum=total,
+        denominator=denominator,
+        count=rows * per_row,
+        rows=_rows(call, job, weighted, row_weights),
+        gradients=dense,
+        condensed=condensed | _recipe(call, job),
+        warnings=warnings,
+    )
+
+
+def _denominator(
+    weights: NDArray[np.float64] | float,
+    rows: int,
+    per_row: int,
+    row_weights: NDArray[np.float64] | None,
+) -> float:
+    if isinstance(weights, np.ndarray):
+        of_rows = weights.sum(1) if weights.ndim > 1 else weights
+        return float(of_rows.sum() if row_weights is None else of_rows @ row_weights)
+    return weights * per_row * (rows if row_weights is None else float(row_weights.sum()))
+
+
+def _outer(
+    call: Call, rows: int, row_weights: NDArray[np.float64] | None, scale: float
+) -> NDArray[np.float32]:
+    if call.cotangent is not None:
+        outer = call.cotangent.to(torch.float64).numpy().reshape(rows, -1)
+        if row_weights is not None:
+            outer = outer * row_weights[:, None]
+    elif row_weights is not None:
+        outer = (scale * row_weights)[:, None]
+    else:
+        return np.full((1, 1), scale, np.float32)
+    return np.ascontiguousarray(outer, np.float32)
+
+
+def _job(call: Call, rows: int, per_row: int, outer: NDArray[np.float32], buffers: Buffers) -> Job:
+    dense = [key for key in call.wrt if not (call.by_recipe and key == "logits")]
+    more: dict[str, Any] = {}
+    if "rows" in call.options.outputs and per_row != 1:
+        more["values"] = buffers.take((rows, per_row), np.float32)
+    if call.by_recipe:
+        more["log_sum_exp"], more["factor"] = np.empty((2, rows * per_row))
+    return Job(
+        outer=outer,
+        sums=np.empty(rows),
+        gradients={key: _gradient(call, call.inputs[key], buffers) for key in dense},
+        **more,
+    )
+
+
+def _gradient(call: Call, x: Tensor, buffers: Buffers) -> NDArray[Any]:
+    wanted = call.options.gradient_dtype
+    dtype = x.dtype if wanted is None else getattr(torch, wanted)
+    return buffers.take(tuple(x.shape), dtype_of_array(dtype))
+
+
+def _weighted(
+    sums: NDArray[np.float64], row_weights: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    if row_weights is None:
+        return sums
+    # A row of weight 0 counts for nothing, even where its value is infinite.
+    return np.multiply(sums, row_weights, out=np.zeros_like(sums), where=row_weights != 0)
+
+
+def _rows(
+    call: Call,
+    job: Job,
+    weighted: NDArray[np.float64],
+    row_weights: NDArray[np.float64] | None,
+) -> Tensor | None:
+    if "rows" not in call.options.outputs:
+        return None
+    if job.values is None:
+        return torch.from_numpy(weighted.astype(np.float32).reshape(call.item_shape))
+    values = job.values
+    if row_weights is not None:
+        factors = row_weights.astype(np.float32)[:, None]
+        values = np.multiply(values, factors, out=np.zeros_like(values), where=factors != 0)
+    return torch.from_numpy(values.reshape(call.item_shape))
+
+
+def _recipe(call: Call, job: Job) -> dict[str, Tensor]:
+    if job.log_sum_exp is None or job.factor is None:
+        return {}
+    return {
+        "gradient_recipe_log_sum_exp.logits": torch.from_numpy(
+            job.log_sum_exp.reshape(call.item_shape)
+        ),
+        "gradient_recipe_factor.logits": torch.from_numpy(job.factor.reshape(call.item_shape)),
+    }

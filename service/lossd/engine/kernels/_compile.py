@@ -1,0 +1,65 @@
+"""How kernels are compiled: once per machine, then read from a cache; never during a request."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numba
+
+# Sums may be taken in another order, which is what lets them be vectorised. NaN and infinities keep
+# their meaning: they are how a kernel notices what must not be there.
+SUMS = frozenset({"reassoc", "nsz", "contract"})
+EXACT = frozenset({"contract"})  # for what another order of operations would spoil
+
+
+def compiled(signature: str, flags: frozenset[str] = EXACT) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function for one signature, to run without the interpreter lock.
+
+    One signature only: two compilations of one source may differ in their last bits.
+    """
+
+    def compile_it(function: Callable[..., Any]) -> Any:
+        options: dict[str, Any] = {"nogil": True, "fastmath": set(flags)}
+        try:
+            with _own_cache():
+                return numba.njit(signature, cache=True, **options)(function)
+        except RuntimeError as err:  # there is no folder in which it could be kept
+            if "cache" not in str(err):
+                raise
+            return numba.njit(signature, **options)(function)
+
+    return compile_it
+
+
+def inlined(flags: frozenset[str] = EXACT) -> Callable[[Callable[..., Any]], Any]:
+    """A function that only kernels call; its types are theirs."""
+
+    def compile_it(function: Callable[..., Any]) -> Any:
+        return numba.njit(nogil=True, fastmath=set(flags))(function)
+
+    return compile_it
+
+
+@contextmanager
+def _own_cache() -> Iterator[None]:
+    """Keep what is compiled in a folder named after the text of all kernels.
+
+    Numba looks at a function's own file only, and would miss a change of what it calls.
+    """
+    before = numba.config.CACHE_DIR
+    base = Path(before or os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
+    numba.config.CACHE_DIR = str(base / f"lossd-kernels-{_hash_of_sources()}")
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
+
+
+def _hash_of_sources() -> str:
+    digest = hashlib.sha256()
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
