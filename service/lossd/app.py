@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
@@ -15,10 +16,13 @@ from lossd.api import health, losses, oip, problem, streams
 from lossd.api.edge import Edge
 from lossd.api.openapi import build_openapi
 from lossd.engine import Admission, Engine, compute
+from lossd.engine.memory import Buffers
 from lossd.losses import CATALOG
 from lossd.schema.describe import example_call
-from lossd.settings import Settings
+from lossd.settings import MIB, Settings
 from lossd.store import Regions, Statistics
+
+_MOST_BUFFER_BYTES = 64 * MIB  # that are kept for copies of regions
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -32,6 +36,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
 
     folder = _state_folder(settings)
+    buffers = Buffers(_MOST_BUFFER_BYTES)
     statistics = Statistics(folder, list(CATALOG))
     regions = Regions(
         folder,
@@ -39,6 +44,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         prefix=settings.shared_memory_prefix,
         most=settings.max_regions,
         most_mapped_bytes=settings.max_mapped_bytes,
+        allocate=lambda size: buffers.take((size,), np.uint8),
     )
 
     @asynccontextmanager

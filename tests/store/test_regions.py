@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lossd.engine.memory import Buffers
 from lossd.errors import OutOfRange, UnknownRegion
 from lossd.store import Regions
 
-SIZE = 1 << 17
+SIZE = 1 << 20
+BUFFERS = Buffers(8 << 20)
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
@@ -39,6 +41,7 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Regions]]:
                 prefix="lossd",
                 most=100,
                 most_mapped_bytes=most_mapped_bytes,
+                allocate=lambda size: BUFFERS.take((size,), np.uint8),
             )
         )
         return made[-1]

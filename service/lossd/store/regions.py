@@ -12,6 +12,7 @@ import os
 import re
 import sqlite3
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -26,13 +27,13 @@ from lossd.errors import (
     TooLarge,
     UnknownRegion,
 )
-from lossd.store._buffers import Buffers
 from lossd.store._keys import Keys, is_memfd
 from lossd.store._mappings import Mappings
 from lossd.store._table import Region, Table
 
 _NAME = re.compile(r"[^\x00-\x1f/]{1,250}")
 _SWEEP_S = 2.0
+Allocate = Callable[[int], NDArray[np.uint8]]
 _log = logging.getLogger("lossd")
 
 
@@ -43,17 +44,24 @@ class Regions:
     - `prefix`: what the names of files must begin with.
     - `most`: how many may be registered at once; those whose file is gone give way.
     - `most_mapped_bytes`: of callers' memory that this process keeps mapped between calls.
+    - `allocate`: gives so many bytes of memory for a copy.
     """
 
     def __init__(
-        self, folder: Path, *, enabled: bool, prefix: str, most: int, most_mapped_bytes: int
+        self,
+        folder: Path,
+        *,
+        enabled: bool,
+        prefix: str,
+        most: int,
+        most_mapped_bytes: int,
+        allocate: Allocate,
     ) -> None:
-        self.enabled = enabled
+        self.enabled, self._allocate = enabled, allocate
         self._most = most
         self._table = Table(folder)
         self._keys = Keys(prefix)
         self._mappings = Mappings(self._keys, most_mapped_bytes)
-        self._buffers = Buffers()
         self._lock = threading.Lock()
         self._sweeper: threading.Thread | None = None
         self._is_closed = threading.Event()
@@ -154,8 +162,7 @@ class Regions:
         try:
             if os.fstat(file).st_size < start + byte_size:  # before any memory is taken
                 raise _shrunk(region, os.fstat(file).st_size)
-            buffer = self._buffers.take(byte_size)
-            self._watch()
+            buffer = self._allocate(byte_size)
             done = 0
             while done < byte_size:
                 got = os.preadv(file, [buffer.data[done:]], start + done)
@@ -193,7 +200,6 @@ class Regions:
         """Forget the regions whose files are gone, and drop what is kept for nobody."""
         self._forget_the_gone()
         self._drop_mappings()
-        self._buffers.tidy()
 
     def _check_enabled(self) -> None:
         if not self.enabled:
