@@ -46,6 +46,16 @@ N, K = 256, 1000
 LOGITS = np.random.default_rng(0).normal(size=(N, K)).astype(np.float32)
 LABELS = np.arange(N) % K
 REGIONS = "/v2/systemsharedmemory"
+PREFIX = f"lossd-{os.getpid()}"  # other tests may run on this machine
+
+
+@pytest.fixture(autouse=True)
+def prefixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOSSD_SHARED_MEMORY_PREFIX", PREFIX)
+
+
+def files() -> list[Path]:
+    return list(Path("/dev/shm").glob(f"{PREFIX}-*"))
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +219,7 @@ def test_arrays_outlive_the_client_and_then_nothing_is_left(
     assert gone() is None
     while mapped("self"):
         time.sleep(0.05)  # the service is in this process, and maps it a little longer
-    assert not list(Path("/dev/shm").glob("lossd-*"))
+    assert not files()
 
 
 def test_a_closed_client_gives_ordinary_memory(url: str) -> None:
@@ -309,11 +319,11 @@ def test_memory_that_the_service_cannot_find_is_not_insisted_on(
 def test_a_prefix_that_the_service_does_not_take_is_no_error(
     url: str, http: httpx.Client, expected: Result, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("LOSSD_SHARED_MEMORY_PREFIX", "other")
+    monkeypatch.setenv("LOSSD_SHARED_MEMORY_PREFIX", f"other-{os.getpid()}")
     with Client(url, shared_memory=True) as client:
         assert_same(compute(client), expected)
         assert registered(http) == []
-    assert not list(Path("/dev/shm").glob("other-*"))
+    assert not list(Path("/dev/shm").glob(f"other-{os.getpid()}-*"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -328,7 +338,7 @@ def test_where_there_is_no_room_the_connection_is_used(
             client.empty((N, K))[:] = 1
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        assert registered(http) == [] and not list(Path("/dev/shm").glob("lossd-*"))
+        assert registered(http) == [] and not files()
         assert_same(compute(client), expected)
         assert len(registered(http)) == 2
 
@@ -411,7 +421,7 @@ def caller(url: str, kind: str, more: str) -> "subprocess.Popen[str]":
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_caller_that_is_killed_leaves_nothing_behind(kind: str) -> None:
     with served(LOSSD_SHARED_MEMORY="1", LOSSD_THREADS="1") as (url, process):
-        files = len(os.listdir(f"/proc/{process.pid}/fd"))
+        opened = len(os.listdir(f"/proc/{process.pid}/fd"))
         with httpx.Client(base_url=url) as http:
             for _ in range(2):
                 with caller(
@@ -423,9 +433,9 @@ def test_a_caller_that_is_killed_leaves_nothing_behind(kind: str) -> None:
                     os.kill(c.pid, signal.SIGKILL)
                 while registered(http) or mapped(process.pid):
                     time.sleep(0.05)
-                while list(Path("/dev/shm").glob("lossd-*")):
+                while files():
                     time.sleep(0.05)
-        while len(os.listdir(f"/proc/{process.pid}/fd")) > files + 1:
+        while len(os.listdir(f"/proc/{process.pid}/fd")) > opened + 1:
             time.sleep(0.05)
 
 

@@ -7,6 +7,7 @@ import secrets
 import sys
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.shared_memory import SharedMemory
 from typing import Literal
 
@@ -70,7 +71,12 @@ def _memfd(name: str, size: int) -> tuple[str, mmap.mmap, Callable[[], None]]:
 
 def _file_in_dev_shm(name: str, size: int) -> tuple[str, mmap.mmap, Callable[[], None]]:
     # Of multiprocessing, because its tracker removes the file when this process is killed.
-    shared = SharedMemory(name, create=True, size=size)
+    try:
+        shared = SharedMemory(name, create=True, size=size)
+    except OSError:  # the file may be there, if it was the tracker that could not be started
+        with suppress(OSError):
+            os.unlink(f"/dev/shm/{name}")
+        raise
     owner = os.getpid()
 
     def unlink() -> None:
