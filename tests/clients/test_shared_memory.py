@@ -247,6 +247,19 @@ def test_inputs_made_in_shared_memory_are_not_copied(
         assert twice.value == 0
 
 
+def test_many_results_may_be_held_and_more_come_over_the_connection(
+    url: str, http: httpx.Client, expected: Result
+) -> None:
+    with Client(url, shared_memory=True) as client:
+        kept = [compute(client) for _ in range(70)]
+        assert len(registered(http)) == 64
+        for got in kept:
+            assert_same(got, expected)
+        del kept, got
+        compute(client)
+        assert client.empty((N, K), object).flags.owndata
+
+
 def test_without_shared_memory_an_empty_array_is_ordinary(url: str) -> None:
     with Client(url) as client:
         assert client.empty((2, 3), "float64").shape == (2, 3)

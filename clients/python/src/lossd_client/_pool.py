@@ -52,6 +52,8 @@ class Pool:
             fitting = [each for each in self._idle if byte_size <= each.size <= 8 * byte_size]
             region = min(fitting, key=lambda each: each.size, default=None)
             if region is None:
+                if len(self._all) >= _MOST and self._idle:
+                    self._drop(self._idle.pop(0))
                 if len(self._all) >= _MOST:
                     return None
                 try:

@@ -61,7 +61,7 @@ class SharedCalls:
     def empty(self, shape: int | Sequence[int], dtype: Any) -> NDArray[Any]:
         """An array that calls take from where it is, if there is shared memory."""
         fresh = np.empty(shape, dtype)
-        if max(1, self._least_bytes) > fresh.nbytes:
+        if fresh.nbytes < max(1, self._least_bytes) or fresh.dtype.hasobject:
             return fresh
         region = self._pool.take(fresh.nbytes)
         if region is None:
