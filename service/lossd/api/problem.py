@@ -98,8 +98,13 @@ async def on_bad_query(request: Request, err: Exception) -> Response:
 
 async def on_disconnect(request: Request, err: Exception) -> Response:
     """Nobody reads this answer; it only closes the books on the request."""
+    return hung_up(request.url.path)
+
+
+def hung_up(path: str) -> Response:
+    """What a caller is told who is not there any more."""
     left = UnreadableBody("the caller hung up before the body was complete", at="body")
-    return problem(left, request.url.path)
+    return problem(left, path)
 
 
 def internal_error(request_id: str, path: str) -> Response:

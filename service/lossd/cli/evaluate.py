@@ -156,15 +156,16 @@ def _as_error(response: httpx.Response) -> LossdError:
 
 
 def _text(answer: Message) -> str:
+    tensors = answer.all_tensors
     lines = [f"loss         {answer.fields['loss']}"]
     for name in ("value", "sum", "denominator", "count"):
-        if name in answer.tensors:
-            lines.append(f"{name:12} {answer.tensors[name].item():.10g}")
+        if name in tensors:
+            lines.append(f"{name:12} {tensors[name].item():.10g}")
         else:
             lines.append(f"{name:12} null")
-    if "rows" in answer.tensors and answer.tensors["rows"].ndim:
-        lines += [f"rows[{i}]  {x}" for i, x in enumerate(answer.tensors["rows"].tolist())]
-    for name, x in answer.tensors.items():
+    if "rows" in tensors and tensors["rows"].ndim:
+        lines += [f"rows[{i}]  {x}" for i, x in enumerate(tensors["rows"].tolist())]
+    for name, x in tensors.items():
         if name.startswith("gradients."):
             norm = torch.linalg.vector_norm(x.double()).item()
             lines.append(f"{name:24} shape {list(x.shape)}, norm {norm:.6g}")

@@ -1,7 +1,9 @@
 """Message to Call: the one place where a request becomes something the engine trusts."""
 
 from collections.abc import Collection, Mapping
+from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -107,15 +109,18 @@ def _as_real(x: Tensor, options: Options, at: str) -> Tensor:
     if x.dtype.is_floating_point and x.dtype.itemsize == 1:
         x = x.float()  # float8 stores numbers; torch does not compute with them
     cast = x.to(getattr(torch, options.dtype))
-    if not bool(cast.isfinite().all()):
-        lost = cast.isinf() & x.isfinite()
-        if bool(lost.any()):
-            raise OutOfRange(
-                f"too large for {options.dtype}",
-                at=at,
-                expected="|x| < 3.4e38, or the option dtype float64",
-                indices=torch.nonzero(lost)[:10].tolist(),
-            )
+    # Only float64 holds numbers that float32 does not.
+    if cast.dtype == torch.float32 and x.dtype == torch.float64:
+        fits = np.isfinite(cast.numpy())
+        if not fits.all():
+            lost = ~fits & np.isfinite(x.numpy())
+            if lost.any():
+                raise OutOfRange(
+                    f"too large for {options.dtype}",
+                    at=at,
+                    expected="|x| < 3.4e38, or the option dtype float64",
+                    indices=np.argwhere(lost)[:10].tolist(),
+                )
     return cast
 
 
@@ -142,32 +147,36 @@ def _check_shapes(spec: LossSpec, inputs: dict[str, Tensor], untyped: frozenset[
     bare = [key for key in inputs if key in untyped and inputs[key].shape == (0,)]
     for key in [key for key in inputs if key not in bare] + bare:
         want = spec.inputs[key.partition("/")[0]]
-        if key in bare and want.dims[0] == "rows":
+        if key in bare and want.scope == "row":
             rest = [sizes.get(dim, () if dim.startswith("*") else (1,)) for dim in want.dims[1:]]
             inputs[key] = inputs[key].reshape(0, *(n for size in rest for n in size))
         _check_shape(want, inputs[key], sizes, f"inputs.{_dotted(key)}")
     return sizes
 
 
+@cache
+def _count_of_fixed(dims: tuple[str, ...]) -> int:
+    return sum(not dim.startswith("*") for dim in dims)
+
+
 def _check_shape(want: InputSpec, x: Tensor, sizes: Sizes, at: str) -> None:
     """Bind every dimension name to its size; a name has one size in the whole call."""
-    fixed = [dim for dim in want.dims if not dim.startswith("*")]
-    stars = len(want.dims) - len(fixed)
-    if x.ndim < len(fixed) or (not stars and x.ndim > len(fixed)):
+    shape = tuple(x.shape)
+    spare = len(shape) - _count_of_fixed(want.dims)
+    if spare < 0 or (spare and _count_of_fixed(want.dims) == len(want.dims)):
         raise WrongShape(
             f"{want.name} has the wrong number of dimensions",
             at=at,
             expected=f"({', '.join(want.dims)})",
-            got=str(list(x.shape)),
+            got=str(list(shape)),
         )
     if want.group:
         return
-    spare = x.ndim - len(fixed)
     position = 0
     for dim in want.dims:
-        width = spare if dim.startswith("*") else 1
-        size = tuple(x.shape[position : position + width])
-        position += width
+        end = position + (spare if dim[0] == "*" else 1)
+        size = shape[position:end]
+        position = end
         if sizes.setdefault(dim, size) != size:
             raise WrongShape(
                 f"{dim.lstrip('*')} differs between inputs",
