@@ -68,6 +68,9 @@ class Mappings:
             for each in unwanted:
                 self._kept.pop(each, None)
 
+    def __contains__(self, identity: Identity) -> bool:
+        return identity in self._kept
+
     def __len__(self) -> int:
         return len(self._kept)
 

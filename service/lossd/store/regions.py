@@ -131,6 +131,11 @@ class Regions:
             )
         return region
 
+    def is_mapped(self, name: str, owner: str) -> bool:
+        """Whether a region can be reached now without a call to the system."""
+        region = self._table.find(name, owner)
+        return region is not None and region.identity in self._mappings
+
     def view(self, region: Region, offset: int, byte_size: int) -> tuple[NDArray[np.uint8], bool]:
         """A part of a region, and whether it is the caller's own memory; else it is a copy.
 
