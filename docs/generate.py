@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from benchmarks import report
 from lossd import errors
 from lossd.losses import CATALOG, LossSpec
 from lossd.schema.describe import cost_of
@@ -109,7 +110,11 @@ def readme() -> str:
     return text
 
 
-PAGES = {"docs/losses.md": losses_page, "README.md": readme}
+PAGES = {
+    "docs/losses.md": losses_page,
+    "docs/performance.md": report.page,
+    "README.md": readme,
+}
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 import numpy as np
@@ -18,6 +18,9 @@ from lossd_client._shared import LEAST_BYTES, Steps, shared_calls
 from lossd_client._wire import pack_all
 from lossd_client.errors import LossdError
 from lossd_client.result import Result, Sent
+
+if TYPE_CHECKING:
+    from lossd_client.stream import AsyncStream
 
 T = TypeVar("T")
 
@@ -111,23 +114,23 @@ class AsyncClient:
         Raises `BadRequest` and its kinds if the call cannot succeed as sent, other kinds of
         `LossdError` if it may elsewhere or later, `TypeError` for an input that holds no numbers.
         """
-        options = {
-            "params": None if params is None else dict(params),
-            "reduction": reduction,
-            "outputs": None if outputs is None else list(outputs),
-            "wrt": None if wrt is None else list(wrt),
-            "gradient_dtype": gradient_dtype,
-            "gradient_form": gradient_form,
-            "gradient_top_k": gradient_top_k,
-            "nonfinite": nonfinite,
-            "class_axis": class_axis,
-        }
+        fields = _calls.fields_of(
+            params,
+            outputs,
+            wrt,
+            reduction=reduction,
+            gradient_dtype=gradient_dtype,
+            gradient_form=gradient_form,
+            gradient_top_k=gradient_top_k,
+            nonfinite=nonfinite,
+            class_axis=class_axis,
+        )
         named = {**(inputs or {}), **named_inputs}
         beside = {"row_weights": row_weights, "cotangent": cotangent}
-        packed, fields = pack_all(_calls.given({**named, **beside})), _calls.given(options)
+        packed = pack_all(_calls.given({**named, **beside}))
         sent = Sent(named, class_axis, gradient_dtype)
         if (shared := self._shared) is not None:
-            result = await self._repeat(
+            result = await self._repeated(
                 lambda: self._follow(shared.call(loss, packed, fields, sent))
             )
             if result is not None:
@@ -138,6 +141,53 @@ class AsyncClient:
     def empty(self, shape: int | Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
         """An array that calls take from where it is, as of `Client`."""
         return np.empty(shape, dtype) if self._shared is None else self._shared.empty(shape, dtype)
+
+    def stream(
+        self,
+        loss: str,
+        batches: Any,
+        /,
+        *,
+        params: Mapping[str, Any] | None = None,
+        reduction: str | None = None,
+        outputs: Sequence[str] | None = None,
+        wrt: Sequence[str] | None = None,
+        gradient_dtype: str | None = None,
+        gradient_form: str | None = None,
+        gradient_top_k: int | None = None,
+        nonfinite: str | None = None,
+        class_axis: int | None = None,
+        inputs: Mapping[str, ArrayLike] | None = None,
+        ahead: int = 2,
+        most_batch_bytes: int = 4 * 1024**2,
+        **shared_inputs: ArrayLike,
+    ) -> "AsyncStream":
+        """Compute one loss of batches, each answered as it comes, in constant memory.
+
+            >>> async with client.stream("cross_entropy", "outputs.parquet") as stream:
+            ...     async for batch in stream:
+            ...         print(batch["id"], batch.rows)
+
+        As `Client.stream`, and `batches` may be an asynchronous iterable too. Each batch is a call
+        of its own, repeated as any other; up to `ahead` of them are under way at once.
+        """
+        _calls.need_pyarrow()
+        from lossd_client import stream as streaming
+
+        fields = _calls.fields_of(
+            params,
+            outputs,
+            wrt,
+            reduction=reduction,
+            gradient_dtype=gradient_dtype,
+            gradient_form=gradient_form,
+            gradient_top_k=gradient_top_k,
+            nonfinite=nonfinite,
+            class_axis=class_axis,
+        )
+        plan = streaming.Plan(loss, fields, _calls.given({**(inputs or {}), **shared_inputs}))
+        source = streaming.Source(batches, most_batch_bytes, ahead)
+        return streaming.AsyncStream(source, plan, self._send)
 
     async def losses(
         self, *, family: str | None = None, search: str | None = None, kind: str | None = None
@@ -168,14 +218,14 @@ class AsyncClient:
         return True
 
     async def _send(self, request: _calls.Request) -> _calls.Answer:
-        return await self._repeat(lambda: self._try(request))
+        return await self._repeated(lambda: self._try(request))
 
-    async def _repeat(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _repeated(self, work: Callable[[], Awaitable[T]]) -> T:
         tried = 0
         while True:
             tried += 1
             try:
-                return await attempt()
+                return await work()
             except LossdError as err:
                 pause_s = self._retry.wait_s(err, tried)
                 if pause_s is None:
@@ -212,4 +262,5 @@ class AsyncClient:
                     body += piece
         except httpx.TransportError as err:
             raise _calls.transport_error(err, self.base_url) from err
+        _calls.let_go(response)
         return _calls.checked(_calls.Answer(response.status_code, response.headers, body))
