@@ -131,10 +131,13 @@ class Regions:
             )
         return region
 
-    def is_mapped(self, name: str, owner: str) -> bool:
-        """Whether a region can be reached now without a call to the system."""
+    def is_ready(self, name: str, owner: str) -> bool:
+        """Whether a part of a region is reached in the time that copying it takes.
+
+        False while a memfd is not mapped yet, which takes long if it is large.
+        """
         region = self._table.find(name, owner)
-        return region is not None and region.identity in self._mappings
+        return region is None or not is_memfd(region.key) or region.identity in self._mappings
 
     def view(self, region: Region, offset: int, byte_size: int) -> tuple[NDArray[np.uint8], bool]:
         """A part of a region, and whether it is the caller's own memory; else it is a copy.

@@ -36,7 +36,7 @@ from lossd.wire.oip import (
 from lossd.wire.oip_reply import OipReply, write_reply
 
 SMALL_BYTES = 64 * 1024  # below this a thread costs more than reading or writing the body
-QUICK_BYTES = 1024 * 1024  # the same of shared memory that is mapped: only outputs are copied
+QUICK_BYTES = 1024 * 1024  # the same for shared memory, which is copied once at most
 _HEADER = "inference-header-content-length"
 
 
@@ -176,7 +176,7 @@ class _Inference:
             return True
         owner = owner_of(self.incoming.header)
         return sum(each.byte_size for each in places) <= QUICK_BYTES and all(
-            self.regions.is_mapped(each.region, owner) for each in places
+            self.regions.is_ready(each.region, owner) for each in places
         )
 
     def call(self, asked: OipRequest) -> Call:
