@@ -130,15 +130,18 @@ def _job(call: Call, rows: int, per_row: int, outer: NDArray[np.float32], buffer
     return Job(
         outer=outer,
         sums=np.empty(rows),
-        gradients={key: _gradient(call, call.inputs[key], buffers) for key in dense},
+        gradients={key: _gradient(call, key, buffers) for key in dense},
         **more,
     )
 
 
-def _gradient(call: Call, x: Tensor, buffers: Buffers) -> NDArray[Any]:
-    wanted = call.options.gradient_dtype
-    dtype = x.dtype if wanted is None else getattr(torch, wanted)
-    return buffers.take(tuple(x.shape), dtype_of_array(dtype))
+def _gradient(call: Call, key: str, buffers: Buffers) -> NDArray[Any]:
+    x, wanted = call.inputs[key], call.options.gradient_dtype
+    dtype = dtype_of_array(x.dtype if wanted is None else getattr(torch, wanted))
+    place = call.places.get(key)
+    if place is None or place.size != x.numel() * dtype.itemsize:
+        return buffers.take(tuple(x.shape), dtype)
+    return place.view(dtype).reshape(x.shape)
 
 
 def _weighted(
