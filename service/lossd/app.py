@@ -14,9 +14,8 @@ from lossd import __version__
 from lossd.api import health, losses, oip, problem, streams
 from lossd.api.edge import Edge
 from lossd.api.openapi import build_openapi
-from lossd.engine import Admission, Engine, compute
+from lossd.engine import Admission, Engine
 from lossd.losses import CATALOG
-from lossd.schema.describe import example_call
 from lossd.settings import Settings
 from lossd.store import Regions, Statistics
 
@@ -29,6 +28,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lanes=settings.lanes,
         threads=settings.threads,
         workers=settings.workers,
+        block_bytes=settings.block_bytes,
+        pinned_bytes=settings.pinned_bytes,
     )
 
     folder = _state_folder(settings)
@@ -42,7 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await engine.off_loop(_warm_up, engine)
+        await engine.off_loop(engine.warm_up)
         await engine.off_loop(app.openapi)
         app.state.ready = True
         yield
@@ -85,9 +86,3 @@ def _serve_openapi(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to replace it
-
-
-def _warm_up(engine: Engine) -> None:
-    """Every loss once, so that the first caller does not pay for lazy set-up."""
-    for spec in CATALOG.values():
-        compute(example_call(spec), engine.device)

@@ -3,9 +3,11 @@
 import asyncio
 import functools
 import os
+import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
@@ -13,7 +15,9 @@ import torch
 
 from lossd.engine.admission import Admission as Admission
 from lossd.engine.admission import Lease as Lease
+from lossd.engine.blocks import BLOCK_BYTES
 from lossd.engine.compute import compute as compute
+from lossd.engine.cuda import STAGING_BYTES, Lane, calls_to_warm_up, open_lane
 from lossd.engine.devices import pick_device as pick_device
 from lossd.engine.fold import Fold as Fold
 from lossd.errors import DeadlineExceeded
@@ -26,12 +30,27 @@ T = TypeVar("T")
 class Engine:
     """One device and its lanes: threads that compute one call each, off the event loop.
 
-    `threads` is the number of CPU threads that one call may use; 0 is every core over the
-    lanes of all workers.
+    - `threads`: CPU threads that one call may use; 0 is every core over the lanes of all workers.
+    - `block_bytes`: memory that one block of a call's rows may need.
+    - `pinned_bytes`: page-locked memory that all lanes together keep for copies to and from CUDA.
     """
 
-    def __init__(self, device: str, *, lanes: int, threads: int, workers: int = 1) -> None:
+    def __init__(
+        self,
+        device: str,
+        *,
+        lanes: int,
+        threads: int,
+        workers: int = 1,
+        block_bytes: int = BLOCK_BYTES,
+        pinned_bytes: int = STAGING_BYTES,
+    ) -> None:
         self.device = pick_device(device)
+        self._block_bytes = block_bytes
+        self._idle: queue.SimpleQueue[Lane | None] = queue.SimpleQueue()
+        for _ in range(lanes):
+            on_device = self.device.type == "cuda"
+            self._idle.put(open_lane(self.device, pinned_bytes // lanes) if on_device else None)
         torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // (lanes * workers)))
         self._lanes = ThreadPoolExecutor(lanes, thread_name_prefix="lossd-lane")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="lossd-wire")
@@ -50,6 +69,14 @@ class Engine:
         job = functools.partial(work, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._readers, job)
 
+    def warm_up(self) -> None:
+        """Compute every loss once, so that the first caller does not pay for what is set up late.
+
+        On CUDA this compiles the kernels.
+        """
+        for call in calls_to_warm_up(self.device):
+            self._compute(call)
+
     def close(self) -> None:
         """Let what runs finish, and drop what waits."""
         self._lanes.shutdown(cancel_futures=True)
@@ -63,5 +90,18 @@ class Engine:
                 expected=f"within {timeout_s:g} s (LOSSD_TIMEOUT_S)",
                 got=f"{waited_s:.1f} s",
             )
-        result = compute(call, self.device)
+        result = self._compute(call)
         return replace(result, seconds={"queue": waited_s, **result.seconds})
+
+    def _compute(self, call: Call) -> Result:
+        with self._lane() as lane:
+            return compute(call, self.device, lane=lane, block_bytes=self._block_bytes)
+
+    @contextmanager
+    def _lane(self) -> Iterator[Lane | None]:
+        """What one call has to itself on the device; None on the CPU."""
+        lane = self._idle.get()
+        try:
+            yield lane
+        finally:
+            self._idle.put(lane)
