@@ -18,7 +18,7 @@ CLASSES = (10, 100, 1000, 32_000, 50_257)
 def calls_to_warm_up(device: torch.device) -> Iterator[Call]:
     """The examples of all losses; on CUDA, of those with a kernel, in every dtype that they take.
 
-    There cross-entropy also at the common sizes. Other options and sizes compile at their first call,
+    There cross-entropy also at common sizes. Other options and sizes compile at their first call,
     about 2 s each, and Triton keeps what it compiled on disk.
     """
     for spec in CATALOG.values():
