@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import logging
 import os
 import queue
 import time
@@ -17,7 +18,13 @@ from lossd.engine.admission import Admission as Admission
 from lossd.engine.admission import Lease as Lease
 from lossd.engine.blocks import BLOCK_BYTES
 from lossd.engine.compute import compute as compute
-from lossd.engine.cuda import STAGING_BYTES, Lane, calls_to_warm_up, open_lane
+from lossd.engine.cuda import (
+    STAGING_BYTES,
+    Lane,
+    calls_to_warm_up,
+    missing_for_kernels,
+    open_lane,
+)
 from lossd.engine.devices import pick_device as pick_device
 from lossd.engine.fold import Fold as Fold
 from lossd.errors import DeadlineExceeded
@@ -25,6 +32,7 @@ from lossd.schema import Call, Result
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_log = logging.getLogger("lossd")
 
 
 class Engine:
@@ -74,6 +82,8 @@ class Engine:
 
         On CUDA this compiles the kernels.
         """
+        if self.device.type == "cuda" and (missing := missing_for_kernels()):
+            _log.warning("no fused kernels on CUDA: %s is missing", missing)
         for call in calls_to_warm_up(self.device):
             self._compute(call)
 

@@ -3,6 +3,7 @@
 What needs CUDA itself is in `lane`; all else is tested without it, the kernels by an interpreter.
 """
 
+from lossd.engine.cuda.kernels import missing_for_kernels as missing_for_kernels
 from lossd.engine.cuda.lane import STAGING_BYTES as STAGING_BYTES
 from lossd.engine.cuda.lane import Lane as Lane
 from lossd.engine.cuda.lane import open_lane as open_lane

@@ -8,7 +8,11 @@ import functools
 import importlib
 import importlib.util
 import math
+import os
 import pkgutil
+import shutil
+import sysconfig
+from pathlib import Path
 
 import torch
 
@@ -19,10 +23,23 @@ from lossd.schema import Call
 
 @functools.cache
 def kernel_names() -> frozenset[str]:
-    """The losses that have a kernel here; none where there is no Triton."""
-    if importlib.util.find_spec("triton") is None:
+    """The losses that have a kernel here; none where Triton is not complete."""
+    if missing_for_kernels() is not None:
         return frozenset()
     return frozenset(each.name for each in pkgutil.iter_modules(__path__) if each.name[0] != "_")
+
+
+def missing_for_kernels() -> str | None:
+    """What Triton lacks on this machine: itself, or what it builds its link to CUDA with."""
+    if importlib.util.find_spec("triton") is None:
+        return "triton"
+    if not torch.cuda.is_available():  # compiled and interpreted it needs no more
+        return None
+    if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
+        return "a C compiler"
+    if not Path(sysconfig.get_paths()["include"], "Python.h").exists():
+        return "the headers of Python"
+    return None
 
 
 def kernel_for(call: Call) -> DeviceKernel | None:
