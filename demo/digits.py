@@ -20,6 +20,7 @@ class Outputs:
     logits: Array
     adversarial_logits: Array
     embeddings: Array
+    adversarial_embeddings: Array
     labels: Array
     weights: dict[str, Array]
     scores: Array  # of real images and then of noise
@@ -39,13 +40,23 @@ class Outputs:
         one_against_rest = {"scores": self.logits, "labels": 2 * one_hot.astype(np.int64) - 1}
         adversarial = self.adversarial_logits
         penalty = {"weights": self.weights}
+        twice = (self.embeddings, self.adversarial_embeddings)
         return {
-            **dict.fromkeys(("mse", "l1", "smooth_l1", "huber"), regression),
+            **dict.fromkeys(("mse", "l1", "smooth_l1", "huber", "log_cosh"), regression),
             **dict.fromkeys(
-                ("cross_entropy", "focal", "brier", "multiclass_hinge", "multi_margin"),
+                (
+                    "cross_entropy",
+                    "focal",
+                    "generalized_cross_entropy",
+                    "brier",
+                    "multiclass_hinge",
+                    "multi_margin",
+                ),
                 classification,
             ),
-            **dict.fromkeys(("binary_cross_entropy_with_logits", "sigmoid_focal"), binary),
+            **dict.fromkeys(
+                ("binary_cross_entropy_with_logits", "sigmoid_focal", "asymmetric"), binary
+            ),
             **dict.fromkeys(("hinge", "squared_hinge"), one_against_rest),
             **dict.fromkeys(("l1_penalty", "l2_penalty", "elastic_net"), penalty),
             "nll": {"log_probabilities": softmax.log().numpy(), "labels": self.labels},
@@ -54,6 +65,17 @@ class Outputs:
             "contrastive_distance": {
                 "distances": np.linalg.norm(left - right, axis=1),
                 "labels": similar,
+            },
+            "info_nce": dict(zip(("queries", "keys"), twice, strict=True)),
+            "siglip": {
+                **dict(zip(("left", "right"), twice, strict=True)),
+                "logit_scale": np.float32(10.0),
+                "logit_bias": np.float32(-10.0),
+            },
+            "distillation": {
+                "student_logits": adversarial,
+                "teacher_logits": self.logits,
+                "labels": self.labels,
             },
             "kl_divergence": {"p_logits": self.logits, "q_logits": adversarial},
             "adversarial": {
@@ -96,6 +118,7 @@ def _outputs(model: nn.Module, body: nn.Module, x: Tensor, labels: Array) -> Out
             logits=logits.numpy(),
             adversarial_logits=model(attacked).numpy(),
             embeddings=body(x).numpy(),
+            adversarial_embeddings=body(attacked).numpy(),
             labels=labels,
             weights={name: each.numpy().copy() for name, each in model.named_parameters()},
             scores=(scores - scores.median()).numpy(),

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from starlette.middleware import Middleware
+from starlette.types import ASGIApp
 
 from lossd import __version__
 from lossd.api import health, losses, oip, problem, streams
+from lossd.api.calls import LossCalls
 from lossd.api.edge import Edge
+from lossd.api.exchange import Hots
 from lossd.api.openapi import build_openapi
 from lossd.engine import Admission, Engine
 from lossd.losses import CATALOG
@@ -28,9 +30,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lanes=settings.lanes,
         threads=settings.threads,
         workers=settings.workers,
+        pool_bytes=settings.pool_bytes,
+        max_elements=settings.max_elements,
         block_bytes=settings.block_bytes,
         pinned_bytes=settings.pinned_bytes,
     )
+    admission = Admission(max_requests=settings.max_queue, max_bytes=settings.max_bytes_in_flight)
 
     folder = _state_folder(settings)
     statistics = Statistics(folder, list(CATALOG))
@@ -54,13 +59,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         if settings.state_dir is None:
             shutil.rmtree(folder, ignore_errors=True)
 
-    app = FastAPI(
-        title="lossd", version=__version__, lifespan=lifespan, middleware=[Middleware(Edge)]
+    app = _Service(
+        title="lossd",
+        version=__version__,
+        lifespan=lifespan,
+        hots={
+            "/v1/losses/": LossCalls(engine, admission, settings),
+            "/v2/models/": oip.Inferences(engine, admission, settings, regions, statistics),
+        },
     )
     app.state.engine, app.state.settings, app.state.ready = engine, settings, False
-    app.state.admission = Admission(
-        max_requests=settings.max_queue, max_bytes=settings.max_bytes_in_flight
-    )
+    app.state.admission = admission
     app.state.regions, app.state.statistics = regions, statistics
     app.include_router(losses.router)
     app.include_router(oip.router)
@@ -69,6 +78,18 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     problem.install(app)
     _serve_openapi(app)
     return app
+
+
+class _Service(FastAPI):
+    """FastAPI behind the edge, which is outside everything that FastAPI itself wraps."""
+
+    def __init__(self, *, hots: Hots, **named: Any) -> None:
+        super().__init__(**named)
+        self._hots = hots
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """What serves each request."""
+        return Edge(super().build_middleware_stack(), self._hots)
 
 
 def _state_folder(settings: Settings) -> Path:

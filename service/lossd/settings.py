@@ -42,10 +42,18 @@ class Settings(BaseSettings):
         256 * MIB, ge=1, description="Largest request body, in bytes; a larger one answers 413."
     )
     max_elements: int = Field(
-        64 * MIB, ge=1, description="Most tensor elements in one request; more answer 413."
+        64 * MIB,
+        ge=1,
+        description="Most tensor elements in one request, or pairs of rows that a loss compares; "
+        "more answer 413.",
     )
     max_bytes_in_flight: int = Field(
         2048 * MIB, ge=1, description="Most bytes of bodies held at once; more answer 503."
+    )
+    pool_bytes: int = Field(
+        256 * MIB,
+        ge=0,
+        description="Most bytes of large buffers that each process keeps to use them again.",
     )
     max_queue: int = Field(
         256, ge=1, description="Calls that may wait or run at once; one more answers 503."

@@ -51,6 +51,13 @@ def inputs(**changes: Any) -> dict[str, Any]:
     return {"inputs": {key: x for key, x in merged.items() if x is not None}}
 
 
+def paired(**changes: Any) -> dict[str, Any]:
+    rows = [[1.0, 0.0], [0.0, 1.0]]
+    return {
+        "inputs": {"left": rows, "right": rows, "logit_scale": 1.0, "logit_bias": 0.0} | changes
+    }
+
+
 BAD: list[tuple[str, str, Any, str, str]] = [
     ("missing input", "cross_entropy", inputs(labels=None), "missing_input", "inputs.labels"),
     ("no inputs", "cross_entropy", {}, "missing_input", "inputs.logits"),
@@ -119,6 +126,15 @@ BAD: list[tuple[str, str, Any, str, str]] = [
      "inputs.logits"),
     ("group where there is none", "mse", {"inputs": {"prediction": {"a": [1.0]}, "target": [1.0]}},
      "unexpected_input", "inputs.prediction.a"),
+    ("empty list for a number", "siglip", paired(logit_scale=[]), "wrong_shape",
+     "inputs.logit_scale"),
+    ("list for a number", "siglip", paired(logit_bias=[1.0]), "wrong_shape", "inputs.logit_bias"),
+    ("negative scale", "siglip", paired(logit_scale=-1.0), "out_of_range", "inputs.logit_scale"),
+    ("number that is none", "siglip", paired(logit_bias="NaN"), "not_finite", "inputs.logit_bias"),
+    ("embeddings of two sizes", "siglip", paired(right=[[1.0], [2.0]]), "wrong_shape",
+     "inputs.right"),
+    ("temperature 0", "info_nce", {"inputs": {"queries": [[1.0]], "keys": [[1.0]]},
+     "params": {"temperature": 0.0}}, "bad_params", "params.temperature"),
     ("no classes", "cross_entropy", inputs(logits=[[], []]), "wrong_shape", "inputs.logits"),
 ]  # fmt: skip
 
@@ -323,6 +339,16 @@ def test_many_callers_at_once_each_get_their_own_answer(url: str) -> None:
     assert not failures
 
 
+def test_a_small_body_of_too_many_pairs_is_refused_before_it_is_computed(
+    http: httpx.Client,
+) -> None:
+    rows = [[1.0]] * 10_000
+    refused = post(http, {"inputs": {"queries": rows, "keys": rows}}, "info_nce")
+    problem = assert_is_problem(refused)
+    assert (problem["code"], problem["at"], problem["got"]) == ("too_large", "inputs", "100000000")
+    assert post(http, {"inputs": {"queries": rows[:9], "keys": rows[:9]}}, "info_nce").is_success
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=4),
     lambda inner: (
@@ -350,3 +376,25 @@ def test_no_body_is_answered_with_a_bug(http: httpx.Client, name: str, data: st.
         request[place] = value
     reply = post(http, json.dumps(request, allow_nan=True).encode(), name)
     assert reply.status_code == 200 or assert_is_problem(reply)["status"] < 500
+
+
+@pytest.mark.parametrize(
+    ("broken", "method", "path"),
+    [
+        ("lossd.api.calls.to_message", "POST", "/v1/losses/mse"),
+        ("lossd.api.losses.list_losses", "GET", "/v1/losses"),
+        ("lossd.schema.oip.metadata", "GET", "/v2/models/mse"),
+    ],
+)
+def test_a_bug_is_a_problem_too_and_leaks_nothing(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch, broken: str, method: str, path: str
+) -> None:
+    monkeypatch.setattr(broken, None)
+    body = {"inputs": {"prediction": [1.0], "target": [2.0]}} if method == "POST" else None
+    got = http.request(method, path, json=body, headers={"x-request-id": "mine"})
+    assert got.status_code == 500 and got.headers["x-request-id"] == "mine"
+    problem = got.json()
+    assert problem["code"] == "internal_error" and "mine" in problem["detail"]
+    assert "NoneType" not in got.text and "Traceback" not in got.text
+    monkeypatch.undo()
+    assert http.request(method, path, json=body).is_success

@@ -196,6 +196,13 @@ def test_a_group_is_read_and_written_with_the_names_it_came_with() -> None:
     assert text == {"gradients": {"weights": {"layer1.weight": [1.0], "fc": [[2.0]]}}}
 
 
+def test_a_tensor_and_a_member_of_a_group_of_one_name_are_refused() -> None:
+    body = b'{"inputs": {"w/a": [1.0], "w": {"a": [2.0]}}}'
+    with pytest.raises(UnreadableBody, match="two tensors of one name") as caught:
+        JSON.decode(body, MOST)
+    assert caught.value.at == "inputs.w.a"
+
+
 def test_answers_are_strict_json_even_when_numbers_are_not_finite() -> None:
     x = torch.tensor([[math.nan, math.inf], [-math.inf, 0.1]])
     text = JSON.encode(Message({"rows": x, "sum": torch.tensor(math.inf)}))

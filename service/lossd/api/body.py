@@ -2,104 +2,102 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from typing import Any, TypeVar
 
 import numpy as np
-from fastapi import Request
-from numpy.typing import NDArray
+from starlette.requests import ClientDisconnect
 
-from lossd.engine import Lease
+from lossd.api.exchange import Incoming
+from lossd.engine import Buffers, Lease
 from lossd.errors import DeadlineExceeded, TooLarge, UnreadableBody
 from lossd.settings import Settings
-
-T = TypeVar("T")
-_ALIGNMENT = 64  # bytes: a cache line, and more than any dtype needs
+from lossd.wire import Body
 
 
-async def read_body(request: Request, lease: Lease, settings: Settings) -> bytes:
-    """The whole body.
+class BodyReader:
+    """Reads whole bodies into memory that is used again where they are large."""
 
-    Raises `TooLarge`, before anything is read where `Content-Length` tells; `DeadlineExceeded` if
-    it arrives too slowly; `Overloaded` if too much is held already; `UnreadableBody` if empty.
-    """
-    return b"".join(await _timed(request, settings, _chunks(request, lease, settings)))
+    def __init__(self, buffers: Buffers, settings: Settings) -> None:
+        self._buffers = buffers
+        self._most_bytes = settings.max_body_bytes
+        self._timeout_s = settings.body_timeout_s
 
+    async def read(
+        self, incoming: Incoming, lease: Lease, *, in_place: bool, boundary: int = 0
+    ) -> Body:
+        """The whole body: bytes, or if `in_place` and it comes in pieces, a writable buffer.
 
-async def read_buffer(
-    request: Request, lease: Lease, settings: Settings, boundary: int
-) -> NDArray[np.uint8]:
-    """The whole body in one writable buffer, in which the byte at `boundary` is aligned.
+        In the buffer, the byte at `boundary` is aligned. It is reserved at once but paid for as
+        bytes arrive. Raises `TooLarge`, before anything is read where `Content-Length` tells;
+        `DeadlineExceeded` if it arrives too slowly; `Overloaded` if too much is held already;
+        `UnreadableBody` if empty; `ClientDisconnect`.
+        """
+        started_s = time.perf_counter()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                body = await self._read(incoming, lease, in_place, boundary)
+        except TimeoutError as err:
+            raise DeadlineExceeded(
+                "the body did not arrive in time",
+                at="body",
+                expected=f"within {self._timeout_s:g} s (LOSSD_BODY_TIMEOUT_S)",
+            ) from err
+        if not len(body):
+            raise UnreadableBody(
+                "the body is empty", at="body", expected="a request", got="0 bytes"
+            )
+        incoming.seconds["read"] = time.perf_counter() - started_s
+        return body
 
-    The buffer is reserved at once but paid for as bytes arrive. Raises what `read_body` does.
-    """
-    declared = request.headers.get("content-length", "")
-    if not declared.isdecimal():
-        joined = bytearray(await read_body(request, lease, settings))
-        return np.frombuffer(joined, np.uint8)
-    _check_declared(request, settings.max_body_bytes)
-    size = int(declared)
-    room = np.empty(size + _ALIGNMENT, np.uint8)
-    start = -(room.ctypes.data + boundary) % _ALIGNMENT
-    buffer = room[start : start + size]
-    filled = await _timed(request, settings, _fill(request, lease, buffer.data))
-    return buffer[:filled]
+    async def _read(self, incoming: Incoming, lease: Lease, in_place: bool, boundary: int) -> Body:
+        declared = incoming.header(b"content-length")
+        size = int(declared) if declared.isdecimal() else None
+        if size is not None and size > self._most_bytes:
+            raise self._too_large(f"{declared[:20]} bytes")
+        first, more = await _receive(incoming, lease)
+        if not more:
+            if len(first) > self._most_bytes:
+                raise self._too_large("more")
+            return first
+        if in_place and size is not None:
+            return await self._fill(incoming, lease, first, size, boundary)
+        chunks, total = [first], len(first)
+        while more:
+            chunk, more = await _receive(incoming, lease)
+            total += len(chunk)
+            if total > self._most_bytes:
+                raise self._too_large("more")
+            chunks.append(chunk)
+        return b"".join(chunks)
 
+    async def _fill(
+        self, incoming: Incoming, lease: Lease, first: bytes, size: int, boundary: int
+    ) -> memoryview:
+        room: memoryview = self._buffers.take((size,), np.uint8, aligned_at=boundary).data
+        filled, chunk, more = 0, first, True
+        while True:
+            end = filled + len(chunk)
+            if end > size:
+                raise self._too_large("more than Content-Length says")
+            room[filled:end] = chunk
+            filled = end
+            if not more:
+                return room[:filled]
+            chunk, more = await _receive(incoming, lease)
 
-async def _timed(request: Request, settings: Settings, reading: Coroutine[Any, Any, T]) -> T:
-    started_s = time.perf_counter()
-    timeout_s = settings.body_timeout_s
-    try:
-        async with asyncio.timeout(timeout_s):
-            got = await reading
-    except TimeoutError as err:
-        raise DeadlineExceeded(
-            "the body did not arrive in time",
+    def _too_large(self, got: str) -> TooLarge:
+        return TooLarge(
+            "the body is too large",
             at="body",
-            expected=f"within {timeout_s:g} s (LOSSD_BODY_TIMEOUT_S)",
-        ) from err
-    if not got:
-        raise UnreadableBody("the body is empty", at="body", expected="a request", got="0 bytes")
-    request.state.seconds["read"] = time.perf_counter() - started_s
-    return got
+            expected=f"at most {self._most_bytes} bytes (LOSSD_MAX_BODY_BYTES)",
+            got=got,
+        )
 
 
-def _check_declared(request: Request, most_bytes: int) -> None:
-    declared = request.headers.get("content-length")
-    if declared is not None and declared.isdecimal() and int(declared) > most_bytes:
-        raise _too_large(most_bytes, f"{declared[:20]} bytes")
-
-
-async def _chunks(request: Request, lease: Lease, settings: Settings) -> list[bytes]:
-    most_bytes = settings.max_body_bytes
-    _check_declared(request, most_bytes)
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > most_bytes:
-            raise _too_large(most_bytes, "more")
-        lease.hold(len(chunk))
-        chunks.append(chunk)
-    return chunks if size else []
-
-
-async def _fill(request: Request, lease: Lease, buffer: memoryview) -> int:
-    filled = 0
-    async for chunk in request.stream():
-        end = filled + len(chunk)
-        if end > len(buffer):
-            raise _too_large(len(buffer), "more than Content-Length says")
-        lease.hold(len(chunk))
-        buffer[filled:end] = chunk
-        filled = end
-    return filled
-
-
-def _too_large(most_bytes: int, got: str) -> TooLarge:
-    return TooLarge(
-        "the body is too large",
-        at="body",
-        expected=f"at most {most_bytes} bytes (LOSSD_MAX_BODY_BYTES)",
-        got=got,
-    )
+async def _receive(incoming: Incoming, lease: Lease) -> tuple[bytes, bool]:
+    """The next bytes of the body, and whether there are more."""
+    message = await incoming.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    chunk: bytes = message.get("body", b"")
+    lease.hold(len(chunk))
+    return chunk, message.get("more_body", False)

@@ -9,7 +9,7 @@ from fastapi import Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from lossd.api.losses import SMALL_BYTES
+from lossd.api.calls import SMALL_BYTES
 from lossd.api.problem import document
 from lossd.engine import Admission, Engine, Fold, Lease
 from lossd.errors import DeadlineExceeded, InternalError, LossdError

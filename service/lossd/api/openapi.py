@@ -42,6 +42,7 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     for name, model in bodies.items():
         ref = refs[(model, "validation")]
         document["paths"][f"/v1/losses/{name}"] = {"post": _operation(CATALOG[name], ref)}
+    document["paths"]["/v2/models/{model}/infer"] = {"post": _infer_operation()}
     document["paths"]["/v1/streams/{loss}"] = {"post": _stream_operation()}
     for path in document["paths"].values():
         for operation in path.values():
@@ -71,6 +72,20 @@ def _operation(spec: LossSpec, ref: dict[str, Any]) -> dict[str, Any]:
             },
             **{code: _problem(text) for code, text in _STATUSES.items()},
         },
+    }
+
+
+def _infer_operation() -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": "object"}}}
+    return {
+        "tags": ["Open Inference Protocol"],
+        "operationId": "infer",
+        "summary": "Compute a loss and its gradients",
+        "parameters": [
+            {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+        ],
+        "requestBody": {"required": True, "content": content},
+        "responses": {"200": {"description": "The outputs.", "content": content}},
     }
 
 

@@ -98,8 +98,18 @@ async def on_bad_query(request: Request, err: Exception) -> Response:
 
 async def on_disconnect(request: Request, err: Exception) -> Response:
     """Nobody reads this answer; it only closes the books on the request."""
+    return hung_up(request.url.path)
+
+
+def hung_up(path: str) -> Response:
+    """What a caller is told who is not there any more."""
     left = UnreadableBody("the caller hung up before the body was complete", at="body")
-    return problem(left, request.url.path)
+    return problem(left, path)
+
+
+async def on_bug(request: Request, err: Exception) -> Response:
+    """What no route expected; the framework raises it again once this is sent, for the edge."""
+    return internal_error(request.state.request_id, request.url.path)
 
 
 def internal_error(request_id: str, path: str) -> Response:
@@ -114,3 +124,4 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_bad_query)
     app.add_exception_handler(ClientDisconnect, on_disconnect)
+    app.add_exception_handler(Exception, on_bug)

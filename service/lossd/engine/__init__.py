@@ -18,6 +18,7 @@ from lossd.engine.admission import Admission as Admission
 from lossd.engine.admission import Lease as Lease
 from lossd.engine.blocks import BLOCK_BYTES
 from lossd.engine.compute import compute as compute
+from lossd.engine.compute import pick_kernel
 from lossd.engine.cuda import (
     STAGING_BYTES,
     Lane,
@@ -27,8 +28,12 @@ from lossd.engine.cuda import (
 )
 from lossd.engine.devices import pick_device as pick_device
 from lossd.engine.fold import Fold as Fold
-from lossd.errors import DeadlineExceeded
+from lossd.engine.fused import Slices
+from lossd.engine.memory import Buffers as Buffers
+from lossd.errors import DeadlineExceeded, TooLarge
 from lossd.schema import Call, Result
+
+INLINE_ELEMENTS = 16 * 1024  # a kernel is done with so many before a thread would have begun
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,6 +44,8 @@ class Engine:
     """One device and its lanes: threads that compute one call each, off the event loop.
 
     - `threads`: CPU threads that one call may use; 0 is every core over the lanes of all workers.
+    - `pool_bytes`: how much memory is kept to be used again.
+    - `max_elements`: bounds what a loss that pairs rows makes of a small body.
     - `block_bytes`: memory that one block of a call's rows may need.
     - `pinned_bytes`: page-locked memory that all lanes together keep for copies to and from CUDA.
     """
@@ -50,25 +57,35 @@ class Engine:
         lanes: int,
         threads: int,
         workers: int = 1,
+        pool_bytes: int = 0,
+        max_elements: int | None = None,
         block_bytes: int = BLOCK_BYTES,
         pinned_bytes: int = STAGING_BYTES,
     ) -> None:
+        self._max_elements = max_elements
         self.device = pick_device(device)
+        threads = threads or max(1, (os.cpu_count() or 1) // (lanes * workers))
+        torch.set_num_threads(threads)
+        self.buffers = Buffers(pool_bytes)
+        self._slices = Slices(threads)
         self._block_bytes = block_bytes
         self._idle: queue.SimpleQueue[Lane | None] = queue.SimpleQueue()
         for _ in range(lanes):
             on_device = self.device.type == "cuda"
             self._idle.put(open_lane(self.device, pinned_bytes // lanes) if on_device else None)
-        torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // (lanes * workers)))
         self._lanes = ThreadPoolExecutor(lanes, thread_name_prefix="lossd-lane")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="lossd-wire")
 
     async def submit(self, call: Call, *, timeout_s: float) -> Result:
-        """Compute a call without blocking the event loop.
+        """Compute a call without holding the event loop up.
 
         Raises `DeadlineExceeded` if it could not start in time (nothing was computed then),
-        `OutOfMemory`.
+        `OutOfMemory`, `TooLarge`, and what `check_values` raises.
         """
+        if call.spec.matrices:
+            self._check_pairs(call)
+        if call.elements <= INLINE_ELEMENTS and pick_kernel(call, self.device):
+            return compute(call, self.device)
         job = functools.partial(self._run, call, time.perf_counter(), timeout_s)
         return await asyncio.get_running_loop().run_in_executor(self._lanes, job)
 
@@ -91,6 +108,17 @@ class Engine:
         """Let what runs finish, and drop what waits."""
         self._lanes.shutdown(cancel_futures=True)
         self._readers.shutdown(cancel_futures=True)
+        self._slices.close()
+
+    def _check_pairs(self, call: Call) -> None:
+        paired = call.paired_elements
+        if self._max_elements is not None and paired > self._max_elements:
+            raise TooLarge(
+                f"{call.spec.name} pairs every row with every other: too many pairs",
+                at="inputs",
+                expected=f"at most {self._max_elements} pairs (LOSSD_MAX_ELEMENTS)",
+                got=str(paired),
+            )
 
     def _run(self, call: Call, queued_s: float, timeout_s: float) -> Result:
         waited_s = time.perf_counter() - queued_s
@@ -105,7 +133,14 @@ class Engine:
 
     def _compute(self, call: Call) -> Result:
         with self._lane() as lane:
-            return compute(call, self.device, lane=lane, block_bytes=self._block_bytes)
+            return compute(
+                call,
+                self.device,
+                self.buffers,
+                self._slices,
+                lane=lane,
+                block_bytes=self._block_bytes,
+            )
 
     @contextmanager
     def _lane(self) -> Iterator[Lane | None]:

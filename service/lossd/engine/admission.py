@@ -1,17 +1,25 @@
 """Who may come in: bounds on requests and on bytes held at once, counted from the first byte."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from lossd.errors import Overloaded
 
 
 class Lease:
-    """One request's place in the queue, and the bytes that it holds."""
+    """One request's place in the queue, and the bytes that it holds, until its block ends."""
+
+    __slots__ = ("_admission", "held_bytes")
 
     def __init__(self, admission: "Admission") -> None:
         self._admission = admission
         self.held_bytes = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._admission.requests -= 1
+        self._admission.held_bytes -= self.held_bytes
 
     def hold(self, more_bytes: int) -> None:
         """Count bytes that have arrived. Raises `Overloaded`."""
@@ -37,18 +45,12 @@ class Admission:
         self.max_requests, self.max_bytes = max_requests, max_bytes
         self.requests = self.held_bytes = 0
 
-    @contextmanager
-    def enter(self) -> Iterator[Lease]:
+    def enter(self) -> Lease:
         """Hold a place from before the body is read. Raises `Overloaded`."""
         if self.requests >= self.max_requests:
             raise Overloaded(
                 "the queue is full",
                 expected=f"at most {self.max_requests} requests at once (LOSSD_MAX_QUEUE)",
             )
-        lease = Lease(self)
         self.requests += 1
-        try:
-            yield lease
-        finally:
-            self.requests -= 1
-            self.held_bytes -= lease.held_bytes
+        return Lease(self)

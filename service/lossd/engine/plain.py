@@ -11,7 +11,8 @@ from lossd.engine.blocks import BLOCK_BYTES, has_rows, is_cuttable, rows_of, run
 from lossd.engine.forms import condense, recipe_of
 from lossd.engine.reduce import gradient_overflows, reduce_sums
 from lossd.schema import Call, Result, Warned
-from lossd.schema.describe import cost_of
+
+_TENSORS = 16  # of the size of the inputs, that a plain function and its gradient may hold at once
 
 
 def compute_plainly(call: Call, device: torch.device, block_bytes: int = BLOCK_BYTES) -> Result:
@@ -53,11 +54,10 @@ def _total(x: Tensor) -> float:
 
 
 def _rows_in(block_bytes: int, call: Call) -> int:
-    """How many rows fit, if all that the plain function writes is held at once."""
+    """How many rows fit: a guess, for where it is too high the block is halved."""
     elements = sum(x[:1].numel() for key, x in call.inputs.items() if has_rows(call, key))
-    wide = call.compute_dtype.itemsize / torch.float32.itemsize
-    bytes_per_row = elements * wide * (cost_of(call.spec.name)["bytes_float32"] + 4)
-    return max(1, int(block_bytes / max(1.0, bytes_per_row)))
+    bytes_per_row = elements * call.compute_dtype.itemsize * _TENSORS
+    return max(1, block_bytes // max(1, bytes_per_row))
 
 
 class _Whole:
@@ -112,7 +112,7 @@ def _tensors_of(part: Result) -> dict[str, Tensor]:
 def _compute(call: Call, device: torch.device, denominator: float) -> Result:
     """All rows of a call, or some: `denominator` is that of the whole."""
     by_autograd = [key for key in call.wrt if not (call.by_recipe and key == "logits")]
-    leaves = {key: _leaf(x, device, key in by_autograd) for key, x in call.inputs.items()}
+    leaves = {key: _leaf(call, x, device, key in by_autograd) for key, x in call.inputs.items()}
     with torch.set_grad_enabled(bool(by_autograd)):
         values = call.spec.fn(**call.arguments(leaves), params=call.params)
     row_weights = _per_item(call.row_weights, values)
@@ -138,8 +138,10 @@ def _compute(call: Call, device: torch.device, denominator: float) -> Result:
     )
 
 
-def _leaf(x: Tensor, device: torch.device, differentiable: bool) -> Tensor:
-    return x.to(device).detach().requires_grad_(differentiable)
+def _leaf(call: Call, x: Tensor, device: torch.device, differentiable: bool) -> Tensor:
+    """In the compute dtype where it gets a gradient, which is then rounded once, at the end."""
+    leaf = x.to(device, call.compute_dtype if differentiable else x.dtype).detach()
+    return leaf.requires_grad_(differentiable)
 
 
 def _per_item(row_weights: Tensor | None, values: Tensor) -> Tensor | None:
@@ -173,11 +175,11 @@ def _gradients(
         found = torch.autograd.grad(values, leaves, outer, materialize_grads=True)
     else:
         found = tuple(torch.zeros_like(leaf) for leaf in leaves)
-    named = {key: _cast(call, each) for key, each in zip(wanted, found, strict=True)}
+    named = {key: _cast(call, key, each) for key, each in zip(wanted, found, strict=True)}
     warnings = gradient_overflows(named)
     return {key: call.as_sent(key, each) for key, each in named.items()}, warnings
 
 
-def _cast(call: Call, gradient: Tensor) -> Tensor:
+def _cast(call: Call, key: str, gradient: Tensor) -> Tensor:
     wanted = call.options.gradient_dtype
-    return gradient if wanted is None else gradient.to(getattr(torch, wanted))
+    return gradient.to(getattr(torch, wanted) if wanted else call.inputs[key].dtype)

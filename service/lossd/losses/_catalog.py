@@ -36,6 +36,7 @@ def loss(
     reduction: Reduction = "mean",
     version: int = 1,
     recipe: SoftmaxRecipe | None = None,
+    matrices: tuple[tuple[str, str], ...] = (),
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Put a loss in the catalog under its function's name, which must be its file's name too.
 
@@ -49,6 +50,8 @@ def loss(
     - `coupling`: `independent` if no row's value depends on another row; calls that are not must
       never share a batch.
     - `recipe`: how a caller rebuilds the gradient of `logits` from one number per item.
+    - `matrices`: pairs of dimensions of which the loss builds a matrix, of each with each. Their
+      elements count against the limit of a request.
     """
 
     def register(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -70,6 +73,7 @@ def loss(
             reduction=reduction,
             version=version,
             recipe=recipe,
+            matrices=matrices,
             **read_signature(fn),
         )
         for key in spec.weights_inputs:

@@ -64,3 +64,11 @@ Weights = Annotated[
     tuple[Float[Tensor, "..."], ...],
     Arg(doc="Weights of a model: one tensor of any shape, or a group of them.", gradient=True),
 ]
+LogitScale = Annotated[
+    Float[Tensor, ""],
+    Arg(
+        doc="What similarities are multiplied by: 1 / temperature, not its log.",
+        gradient=True,
+        low=0,
+    ),
+]

@@ -58,6 +58,19 @@ def distance(left: Tensor, right: Tensor) -> Tensor:
     return length
 
 
+def direction(x: Tensor) -> Tensor:
+    """Each row over its Euclidean length; a zero row stays zero and gets no gradient."""
+    if not x.numel():
+        return x
+    # Over the largest size first, or the squares of 1e20 and of 1e-30 are lost in float32. A
+    # direction does not change with the length, so the factor may count as constant.
+    size = x.detach().abs().amax(1, keepdim=True)
+    nowhere = size == 0
+    x = x.masked_fill(nowhere, 0.0) / size.masked_fill(nowhere, 1.0)
+    length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    return x / length.masked_fill(nowhere, 1.0)
+
+
 def softplus(x: Tensor) -> Tensor:
     """log(1 + e^x), exact to rounding everywhere (torch's own switches to x above 20)."""
     return -torch.nn.functional.logsigmoid(-x)

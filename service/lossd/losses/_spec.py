@@ -122,6 +122,7 @@ class LossSpec:
     reduction: Reduction
     version: int
     recipe: SoftmaxRecipe | None = None
+    matrices: tuple[tuple[str, str], ...] = ()  # the sizes of what pairs up, beyond the inputs
 
     @property
     def gradients(self) -> tuple[str, ...]:

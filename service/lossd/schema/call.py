@@ -37,14 +37,26 @@ class Call:
 
     @property
     def elements(self) -> int:
-        """Elements of the largest input: what the work grows with."""
-        return max(x.numel() for x in self.inputs.values())
+        """Elements of the largest tensor that is given or made: what the work grows with."""
+        given = max(x.numel() for x in self.inputs.values())
+        return max(given, self.paired_elements) if self.spec.matrices else given
 
     @property
     def compute_dtype(self) -> torch.dtype:
         """The widest float dtype among the inputs, at least float32."""
         wide = any(x.dtype == torch.float64 for x in self.inputs.values())
         return torch.float64 if wide else torch.float32
+
+    @property
+    def paired_elements(self) -> int:
+        """The elements of the matrices of pairs that the loss builds of its inputs."""
+        sizes = {
+            dim: x.shape[i]
+            for key, x in self.inputs.items()
+            for i, dim in enumerate(self.spec.inputs[key.partition("/")[0]].dims)
+            if not dim.startswith("*")
+        }
+        return sum(sizes.get(a, 0) * sizes.get(b, 0) for a, b in self.spec.matrices)
 
     @property
     def by_recipe(self) -> bool:

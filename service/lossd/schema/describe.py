@@ -76,6 +76,7 @@ def describe(name: str, base_url: str) -> dict[str, Any]:
         "units": spec.units,
         "items": list(spec.items),
         "coupling": spec.coupling,
+        "matrices": [list(dims) for dims in spec.matrices],
         "inputs": {key: _describe_input(each) for key, each in spec.inputs.items()},
         "exactly_one_of": [list(names) for names in spec.exactly_one_of],
         "continuous_params": list(spec.continuous),

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from lossd.schema.call import Call, Result
@@ -23,14 +22,15 @@ def _recipe(call: Call) -> dict[str, Any]:
 def to_message(call: Call, result: Result) -> Message:
     """Lay a result out for the wire: scalars, `rows`, and `gradients.<input>` each."""
     fields: dict[str, Any] = {"loss": call.spec.name, "version": call.spec.version}
-    tensors: dict[str, Tensor] = {}
+    scalars: dict[str, float | int] = {}
     if result.value is None:
         fields["value"] = None
     else:
-        tensors["value"] = torch.tensor(result.value, dtype=torch.float64)
-    tensors["sum"] = torch.tensor(result.sum, dtype=torch.float64)
-    tensors["denominator"] = torch.tensor(result.denominator, dtype=torch.float64)
-    tensors["count"] = torch.tensor(result.count, dtype=torch.int64)
+        scalars["value"] = result.value
+    scalars["sum"] = result.sum
+    scalars["denominator"] = result.denominator
+    scalars["count"] = result.count
+    tensors: dict[str, Tensor] = {}
     if result.rows is not None:
         tensors["rows"] = result.rows
     for name, gradient in result.gradients.items():
@@ -40,4 +40,4 @@ def to_message(call: Call, result: Result) -> Message:
         fields["recipe"] = _recipe(call)
     fields["params"] = call.params.model_dump(mode="json")
     fields["warnings"] = [{"code": each.code, "detail": each.detail} for each in result.warnings]
-    return Message(tensors, fields)
+    return Message(tensors, fields, scalars=scalars)

@@ -1,14 +1,18 @@
-"""Codecs: bytes to `Message` and back. A codec is a module with five names."""
+"""Codecs: bytes to `Message` and back. A codec is a module with the names of `Codec`."""
 
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from lossd.errors import NotAcceptable, UnsupportedMediaType
 from lossd.wire import json, npz, safetensors
 from lossd.wire._checks import DTYPES as DTYPES
+from lossd.wire._checks import as_tensor as as_tensor
+from lossd.wire._checks import bytes_of as bytes_of
 from lossd.wire.compression import ENCODINGS as ENCODINGS
 from lossd.wire.compression import expand as expand
+from lossd.wire.message import Body as Body
 from lossd.wire.message import Message as Message
+from lossd.wire.message import Parts as Parts
 
 try:
     from lossd.wire import arrow
@@ -24,9 +28,11 @@ class Codec(Protocol):
     media_type: str
     aliases: tuple[str, ...]
     dtypes: tuple[str, ...]  # what the format can carry
+    in_place: bool  # whether it reads any buffer; others read bytes
 
-    def decode(self, body: bytes, most_elements: int) -> Message: ...  # noqa: D102
+    def decode(self, body: Any, most_elements: int) -> Message: ...  # noqa: D102
     def encode(self, message: Message) -> bytes: ...  # noqa: D102
+    def parts(self, message: Message) -> Parts: ...  # noqa: D102
 
 
 _MODULES: tuple[Codec, ...] = (json, safetensors, npz)
@@ -38,6 +44,8 @@ _BY_NAME = {name: codec for codec in _MODULES for name in (codec.media_type, *co
 
 def reader_for(content_type: str) -> Codec:
     """Find a codec by `Content-Type`, parameters ignored. Raises `UnsupportedMediaType`."""
+    if content_type in _BY_NAME:
+        return _BY_NAME[content_type]
     key = content_type.partition(";")[0].strip().lower()
     if key in _BY_NAME:
         return _BY_NAME[key]
@@ -54,6 +62,10 @@ def writer_for(accept: str, default: Codec) -> Codec:
 
     Raises `NotAcceptable`.
     """
+    if accept in ("", "*/*"):
+        return default
+    if accept in _BY_NAME:
+        return _BY_NAME[accept]
     wanted = sorted(map(_range, accept.split(",")), key=lambda pair: -pair[1])
     for name, quality in wanted:
         if quality <= 0:

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lossd.errors import TooLarge, UnreadableBody, WrongDtype, WrongShape
@@ -70,9 +72,25 @@ def from_bytes(data: bytearray, dtype: torch.dtype, shape: Sequence[int], at: st
             expected=f"{wanted} bytes for shape {list(shape)}"[:200],
             got=f"{len(data)} bytes",
         )
-    if not data:
-        return torch.empty(tuple(shape), dtype=dtype)
-    return torch.frombuffer(data, dtype=dtype).reshape(tuple(shape))
+    return as_tensor(np.frombuffer(data, np.uint8), dtype, tuple(shape))
+
+
+def as_tensor(data: NDArray[np.uint8], dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+    """View bytes as a tensor; they are copied only where they are not aligned, or read-only."""
+    if not data.size:
+        return torch.empty(shape, dtype=dtype)
+    if data.ctypes.data % dtype.itemsize or not data.flags.writeable:
+        data = data.copy()
+    return torch.from_numpy(data).view(dtype).reshape(shape)
+
+
+def bytes_of(tensor: Tensor) -> memoryview:
+    """The little-endian bytes of a tensor, not copied where it is contiguous."""
+    flat = tensor.contiguous().reshape(-1)
+    if not flat.numel():
+        return memoryview(b"")
+    view: memoryview = flat.view(torch.uint8).numpy().data
+    return view
 
 
 def field_of(text: str) -> Any:

@@ -8,6 +8,7 @@ valid JSON here.
 
 import json
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ try:
 except ModuleNotFoundError:  # no wheels for the newest Pythons; the slow path reads everything
     simdjson = None  # type: ignore[assignment] # tested for before use
 
+SMALL_BYTES = 1 << 15  # read at once, and before anything else is tried
 PIECE_BYTES = 1 << 20  # about 2 ms of parsing
 EXPLAINED_BYTES = 4 << 20  # a larger array that is ragged is refused without the exact place
 NONFINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -39,6 +41,10 @@ def read_array(text: bytes, *, at: str, most: int) -> Tensor:
     """
     if text.count(b",") >= most:
         raise too_many(most, at)
+    if len(text) <= SMALL_BYTES:
+        small = _read_small(text)
+        if small is not None:
+            return small
     shape = _rectangular(text) if _has_only_legal_strings(text) else None
     if shape is not None:
         flat = _flat_numbers(text, shape, at)
@@ -54,6 +60,26 @@ def read_array(text: bytes, *, at: str, most: int) -> Tensor:
     )
 
 
+def _read_small(text: bytes) -> Tensor | None:
+    """All numbers of a small array at once; None if it needs a closer look."""
+    if simdjson is None or b'"' in text:
+        return None
+    shape = _shape_of_small(text.translate(None, delete=_NOT_STRUCTURE))
+    if shape is None:
+        return None
+    try:
+        array: Any = simdjson.Parser().parse(text)
+        if b"." in text:
+            flat = np.frombuffer(array.as_buffer(of_type="d"), np.float64)
+        else:
+            flat = np.frombuffer(array.as_buffer(of_type="i"), np.int64)
+    except (ValueError, TypeError, RuntimeError):
+        return None
+    if len(flat) != math.prod(shape):
+        return None
+    return torch.from_numpy(flat.reshape(shape))
+
+
 def _has_only_legal_strings(text: bytes) -> bool:
     if b'"' not in text:
         return True
@@ -64,7 +90,14 @@ def _has_only_legal_strings(text: bytes) -> bool:
 
 def _rectangular(text: bytes) -> tuple[int, ...] | None:
     """The shape that the brackets and commas prove, or None if they prove none."""
-    tokens = text.translate(None, delete=_NOT_STRUCTURE)
+    shape = _shape_of(text.translate(None, delete=_NOT_STRUCTURE))
+    if shape is not None and text.translate(None, delete=b"[], \t\r\n") == b"":
+        return None  # empty lists have the brackets of lists of one
+    return shape
+
+
+def _shape_of(tokens: bytes) -> tuple[int, ...] | None:
+    """The shape of a rectangular array with these brackets and commas; None if there is none."""
     depth = len(tokens) - len(tokens.lstrip(b"["))
     if not 1 <= depth <= MAX_DIMS:
         return None
@@ -80,11 +113,10 @@ def _rectangular(text: bytes) -> tuple[int, ...] | None:
             b"[" + b",".join([block] * size) + b"]" if block else b"[" + b"," * (size - 1) + b"]"
         )
         sizes.append(size)
-    if block != tokens:
-        return None
-    if text.translate(None, delete=b"[], \t\r\n") == b"":
-        return None  # empty lists have the brackets of lists of one
-    return tuple(reversed(sizes))
+    return tuple(reversed(sizes)) if block == tokens else None
+
+
+_shape_of_small = lru_cache(64)(_shape_of)  # calls of one caller have the same shapes
 
 
 def _flat_numbers(text: bytes, shape: tuple[int, ...], at: str) -> Numbers:

@@ -20,11 +20,12 @@ from lossd.wire._arrow_columns import Elements, read_column, write_column, write
 from lossd.wire._arrow_envelope import heads_of
 from lossd.wire._checks import DTYPES, NOT_IN_NUMPY, field_of, too_many
 from lossd.wire.json import read_inputs
-from lossd.wire.message import Message
+from lossd.wire.message import Message, Parts
 
 media_type = "application/vnd.apache.arrow.stream"
 aliases: tuple[str, ...] = ()
 dtypes: tuple[str, ...] = tuple(name for name in DTYPES if name not in NOT_IN_NUMPY)
+in_place = False
 
 _LAYOUTS = ("rows", "whole")
 _OF_OTHERS = ("pandas", "ARROW:")  # what other writers leave in the metadata
@@ -51,8 +52,13 @@ class SchemaFields:
 
 
 def read_fields(schema: Any, most_elements: int) -> SchemaFields:
-    """Read a schema's metadata. Raises `BadOption`, and what the JSON codec raises of tensors."""
-    texts = {key.decode(): text.decode() for key, text in (schema.metadata or {}).items()}
+    """Read a schema's metadata.
+
+    Raises `BadOption`, `UnreadableBody` if it is not text, and what the JSON codec raises of
+    tensors.
+    """
+    with refusing():
+        texts = {key.decode(): text.decode() for key, text in (schema.metadata or {}).items()}
     inputs = texts.pop("inputs", "{}")
     fields = {key: field_of(text) for key, text in texts.items() if not key.startswith(_OF_OTHERS)}
     layout = fields.pop("layout", "rows")
@@ -134,12 +140,18 @@ def _only_row(name: str, x: Tensor) -> Tensor:
 
 
 def encode(message: Message) -> bytes:
+    """Write a message. Raises `NotAcceptable` for dtypes that Arrow does not have."""
+    return b"".join(parts(message))
+
+
+def parts(message: Message) -> Parts:
     """Write a message: rows if all tensors have as many, else whole tensors.
 
     Tensors without dimensions become JSON numbers in the metadata. Raises `NotAcceptable` for
     dtypes that Arrow does not have.
     """
-    fields, tensors = dict(message.fields), {}
+    scalars = {name: json_number(x) for name, x in message.scalars.items()}
+    fields, tensors = {**message.fields, **scalars}, {}
     for name, x in message.tensors.items():
         if x.ndim:
             tensors[name] = x
@@ -157,8 +169,7 @@ def encode(message: Message) -> bytes:
     with pa.ipc.new_stream(sink, schema) as writer:
         if arrays:
             writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=schema))
-    written: bytes = sink.getvalue().to_pybytes()
-    return written
+    return (memoryview(sink.getvalue()),)
 
 
 def json_number(x: float) -> float | str:

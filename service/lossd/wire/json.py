@@ -8,7 +8,6 @@ import binascii
 from typing import Any
 
 import msgspec
-import orjson
 import torch
 from torch import Tensor
 
@@ -23,11 +22,14 @@ from lossd.wire._checks import (
     too_many_tensors,
 )
 from lossd.wire._json_arrays import read_array
-from lossd.wire.message import Message
+from lossd.wire._json_reply import encode as encode
+from lossd.wire._json_reply import parts as parts
+from lossd.wire.message import Body, Message
 
 media_type = "application/json"
 aliases: tuple[str, ...] = ("text/json",)
 dtypes: tuple[str, ...] = tuple(DTYPES)
+in_place = True
 
 _TENSOR_FIELDS = {"dtype", "shape", "data"}
 _TENSORS = ("row_weights", "cotangent")  # tensors that stand beside `inputs`
@@ -35,7 +37,7 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _anything = msgspec.json.Decoder()
 
 
-def decode(body: bytes, most_elements: int) -> Message:
+def decode(body: Body, most_elements: int) -> Message:
     """Read a message.
 
     Raises `UnreadableBody` on bytes that are not JSON, and what `read_array` raises.
@@ -72,12 +74,14 @@ class _Reader:
         self.tensors: dict[str, Tensor] = {}
         self.untyped: set[str] = set()
 
-    def read_inputs(self, raw: bytes | msgspec.Raw) -> None:
+    def read_inputs(self, raw: Body | msgspec.Raw) -> None:
         for name, value in _members(raw, "inputs").items():
             self.read(name, value, f"inputs.{name}", may_be_group=True)
 
     def read(self, name: str, raw: msgspec.Raw, at: str, *, may_be_group: bool) -> None:
-        text = bytes(raw).strip()
+        text = bytes(raw)
+        if text[:1].isspace() or text[-1:].isspace():
+            text = text.strip()
         if text.startswith(b"{"):
             members = _members(raw, at)
             if may_be_group and not members.keys() >= _TENSOR_FIELDS:
@@ -88,6 +92,8 @@ class _Reader:
         else:
             tensor = read_array(text, at=at, most=self.left)
             self.untyped.add(name)
+        if name in self.tensors:  # `a/b`, and `b` in the group `a`
+            raise UnreadableBody("two tensors of one name", at=at)
         self.tensors[name] = tensor
         self.left -= tensor.numel()
         if self.left < 0:
@@ -152,7 +158,7 @@ def _base64(text: bytes, at: str) -> bytearray:
         raise UnreadableBody(f"not base64: {err}", at=f"{at}.data") from err
 
 
-def _members(raw: bytes | msgspec.Raw, at: str) -> dict[str, msgspec.Raw]:
+def _members(raw: Body | msgspec.Raw, at: str) -> dict[str, msgspec.Raw]:
     try:
         return _object.decode(raw)
     except msgspec.ValidationError as err:
@@ -170,39 +176,3 @@ def _value(raw: msgspec.Raw, at: str) -> Any:
         raise UnreadableBody(f"not JSON: {err}", at=at) from err
     except RecursionError as err:
         raise UnreadableBody("nested too deeply", at=at) from err
-
-
-def encode(message: Message) -> bytes:
-    """Write a message as strict JSON: `a.b/c` nests, float32 in its shortest digits."""
-    answer: dict[str, Any] = dict(message.fields)
-    for name, tensor in message.tensors.items():
-        place = answer
-        head, _, rest = name.partition(".")
-        *parents, last = [head, *rest.split("/", 1)] if rest else [head]
-        for parent in parents:
-            place = place.setdefault(parent, {})
-        place[last] = as_json(tensor)
-    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
-
-
-def as_json(tensor: Tensor) -> Any:
-    """Something that orjson writes as nested lists without a Python object per number."""
-    if tensor.is_floating_point() and tensor.itemsize < 4 and tensor.dtype != torch.float16:
-        tensor = tensor.float()
-    if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
-        short = orjson.dumps(_plain(tensor), option=orjson.OPT_SERIALIZE_NUMPY)
-        return _with_strings(orjson.loads(short), tensor.tolist())
-    return _plain(tensor)
-
-
-def _plain(tensor: Tensor) -> Any:
-    return tensor.contiguous().numpy()[()] if tensor.ndim == 0 else tensor.contiguous().numpy()
-
-
-def _with_strings(short: Any, value: Any) -> Any:
-    """The shortest digits of each number, and a string where there are none."""
-    if isinstance(value, list):
-        return [_with_strings(a, b) for a, b in zip(short, value, strict=True)]
-    if short is not None:
-        return short
-    return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"

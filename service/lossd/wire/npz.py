@@ -29,11 +29,12 @@ from lossd.wire._checks import (
     too_many,
     too_many_tensors,
 )
-from lossd.wire.message import Message
+from lossd.wire.message import Message, Parts
 
 media_type = "application/x-npz"
 aliases: tuple[str, ...] = ("application/npz",)
 dtypes: tuple[str, ...] = tuple(name for name in DTYPES if name not in NOT_IN_NUMPY)
+in_place = False
 
 _MOST_TEXT = 1 << 20  # characters of one field
 # numpy reads a header as Python source, so it fails in all the ways of Python's own reader.
@@ -123,7 +124,7 @@ def _text(file: Any, shape: tuple[int, ...], dtype: "np.dtype[Any]", at: str) ->
 def encode(message: Message) -> bytes:
     """Write a message. Raises `NotAcceptable` for dtypes that numpy does not have."""
     arrays: dict[str, Any] = {}
-    for name, tensor in message.tensors.items():
+    for name, tensor in message.all_tensors.items():
         dtype = str(tensor.dtype).removeprefix("torch.")
         if dtype in NOT_IN_NUMPY:
             raise NotAcceptable(
@@ -140,3 +141,8 @@ def encode(message: Message) -> bytes:
             with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
                 npy.write_array(file, np.asanyarray(array), allow_pickle=False)
     return buffer.getvalue()
+
+
+def parts(message: Message) -> Parts:
+    """Write a message, in one part. Raises what `encode` raises."""
+    return (encode(message),)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lossd.errors import UnreadableBody, WrongDtype, WrongShape
-from lossd.wire._checks import MAX_DIMS, MAX_TENSORS, too_many, too_many_tensors
+from lossd.wire._checks import MAX_DIMS, MAX_TENSORS, as_tensor, too_many, too_many_tensors
 from lossd.wire._json_arrays import read_array
 
 DATATYPES: Mapping[str, torch.dtype] = {
@@ -146,15 +146,6 @@ def read_raw(body: Bytes, name: str, datatype: str, most_elements: int) -> OipRe
     shape = (body.size // dtype.itemsize,)
     tensor = as_tensor(body, dtype, shape)
     return OipRequest("", {}, (OipInput(name, datatype, shape, tensor, None),), (), True)
-
-
-def as_tensor(data: Bytes, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
-    """View bytes as a tensor; they are copied only where they are not aligned for the dtype."""
-    if not data.size:
-        return torch.empty(shape, dtype=dtype)
-    if data.ctypes.data % dtype.itemsize or not data.flags.writeable:
-        data = data.copy()
-    return torch.from_numpy(data).view(dtype).reshape(shape)
 
 
 def _inputs(wanted: list[_Input], tail: Bytes, most_elements: int) -> Iterator[OipInput]:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lossd.errors import NotAcceptable
-from lossd.wire.json import as_json
+from lossd.wire._checks import bytes_of
+from lossd.wire._json_reply import as_json
 from lossd.wire.oip import BINARY_ONLY, NAMES, OipOutput
 
 
@@ -42,15 +43,6 @@ def write_reply(
     text = orjson.dumps(header, option=orjson.OPT_SERIALIZE_NUMPY)
     binary = any("binary_data_size" in each.get("parameters", {}) for each in described)
     return OipReply((text, *tail), len(text) if binary else None)
-
-
-def bytes_of(tensor: Tensor) -> memoryview:
-    """The little-endian bytes of a tensor, not copied where it is contiguous."""
-    flat = tensor.contiguous().reshape(-1)
-    if not flat.numel():
-        return memoryview(b"")
-    view: memoryview = flat.view(torch.uint8).numpy().data
-    return view
 
 
 def _describe(wanted: OipOutput, tensor: Tensor, tail: list[bytes | memoryview]) -> dict[str, Any]:

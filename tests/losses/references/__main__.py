@@ -4,9 +4,29 @@ import json
 import sys
 from pathlib import Path
 
-from references import binary, classification, divergences, margins, pairs, penalties, regression
+from references import (
+    batches,
+    binary,
+    classification,
+    divergences,
+    margins,
+    pairs,
+    penalties,
+    regression,
+    robust,
+)
 
-MODULES = (binary, classification, divergences, margins, pairs, penalties, regression)
+MODULES = (
+    batches,
+    binary,
+    classification,
+    divergences,
+    margins,
+    pairs,
+    penalties,
+    regression,
+    robust,
+)
 CASES = {name: make for module in MODULES for name, make in module.CASES.items()}
 
 if __name__ == "__main__":

@@ -77,6 +77,40 @@ def row_case(
     return case
 
 
+def batch_case(
+    source: str,
+    formula: Any,
+    inputs: dict[str, Any],
+    params: dict[str, Any] | None = None,
+    *,
+    wrt: tuple[str, ...],
+    kinks: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """A case of a loss whose rows depend on each other: `formula(params, **inputs)` is its rows."""
+    params, given = params or {}, {name: number(x) for name, x in inputs.items()}
+
+    def slope(name: str) -> Any:
+        return _slopes(lambda x: sum(formula(params, **{**given, name: x})), given[name])
+
+    return {
+        "from": source,
+        "inputs": finish(inputs),
+        "params": params,
+        "values": finish(formula(params, **given)),
+        "gradients": finish({name: slope(name) for name in wrt} | (kinks or {})),
+    }
+
+
+def _slopes(total: Any, at: Any) -> Any:
+    if not isinstance(at, list):
+        return mp.diff(total, at)
+
+    def moved(i: int) -> Any:
+        return lambda t: total([*at[:i], t, *at[i + 1 :]])
+
+    return [_slopes(moved(i), each) for i, each in enumerate(at)]
+
+
 def _gradient(formula: Any, params: dict[str, Any], row: dict[str, Any], name: str) -> Any:
     at = row[name]
     if not isinstance(at, list):

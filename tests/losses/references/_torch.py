@@ -1,6 +1,8 @@
 """Reference values by torch.nn.functional, in float64, gradients by its autograd."""
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -48,3 +50,15 @@ def randoms(seed: int, *shape: int, low: float = -3.0, high: float = 3.0) -> Any
 def labels(seed: int, classes: int, *shape: int) -> Any:
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(classes, shape, generator=generator).tolist()
+
+
+def module_alone(package: str, file: str) -> Any:
+    """One file of an installed package, without the models that importing the package brings."""
+    found = importlib.util.find_spec(package)
+    assert found is not None and found.submodule_search_locations
+    path = Path(found.submodule_search_locations[0]) / file
+    spec = importlib.util.spec_from_file_location(f"{package}_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

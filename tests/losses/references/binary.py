@@ -1,7 +1,8 @@
-"""binary_cross_entropy_with_logits, binary_cross_entropy, sigmoid_focal, gan."""
+"""binary_cross_entropy_with_logits, binary_cross_entropy, sigmoid_focal, asymmetric, gan."""
 
 from typing import Any
 
+import jax
 import optax
 import torch
 import torch.nn.functional as F
@@ -9,8 +10,9 @@ from mpmath import mp, mpf
 
 from references._jax import jax_case
 from references._mp import row_case, softplus
-from references._torch import labels, randoms, torch_case
+from references._torch import labels, module_alone, randoms, torch_case
 
+timm = module_alone("timm", "loss/asymmetric_loss.py")
 EXTREMES = [0.0, 5.0, -5.0, 20.0, -20.0, 50.0, -50.0, 120.0, -120.0, 1e4, -1e4]
 FAR = {"logits": EXTREMES * 2, "targets": [1.0] * 11 + [0.0] * 11}
 SOFT = {"logits": randoms(11, 4, 3), "targets": randoms(12, 4, 3, low=0.02, high=1.0)}
@@ -162,6 +164,93 @@ def sigmoid_focal() -> list[dict[str, Any]]:
     ]
 
 
+def _asymmetric(params: Any, logits: Any, targets: Any) -> Any:
+    y, up, down = mpf(targets), softplus(-logits), softplus(logits)
+    m, gamma = mpf(params.get("clip", 0.05)), mpf(params.get("gamma_negative", 4.0))
+    positive = mp.exp(-mpf(params.get("gamma_positive", 1.0)) * down) * up
+    left = mp.exp(-down) + m
+    miss = -mp.log(min(left, mpf(1))) if m else down
+    return y * positive + (1 - y) * max(mpf(0), mp.exp(-up) - m) ** gamma * miss
+
+
+def _agrees_with_timm(case: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """timm computes in float32."""
+    logits = torch.tensor(case["inputs"]["logits"], requires_grad=True)
+    theirs = timm.AsymmetricLossMultiLabel(reduction="none", **options)
+    values = theirs(logits, torch.tensor(case["inputs"]["targets"]))
+    (gradient,) = torch.autograd.grad(values.sum(), logits)
+    pairs = ((values, case["values"]), (gradient, case["gradients"]["logits"]))
+    for theirs, ours in pairs:
+        torch.testing.assert_close(theirs, torch.tensor(ours), rtol=1e-4, atol=1e-6)
+    return case
+
+
+def asymmetric() -> list[dict[str, Any]]:
+    def one(params: Any, logits: Any, targets: Any) -> Any:
+        return mpf(1)
+
+    def flat(source: str, inputs: Any, **params: Any) -> dict[str, Any]:
+        return row_case(source, _asymmetric, inputs, params, wrt=("logits",), weight=one)
+
+    def detached(logits: Any, targets: Any) -> Any:
+        p = jax.nn.sigmoid(logits)
+        shifted = jax.numpy.maximum(p - 0.05, 0.0)
+        up, down = (jax.lax.stop_gradient(x) for x in (1 - p, shifted**4))
+        negative = down * jax.numpy.log1p(-shifted)
+        return -targets * up * jax.nn.log_sigmoid(logits) - (1 - targets) * negative
+
+    digits = "mpmath 1.3.0, 50 digits"
+    soft = {"logits": SOFT["logits"][0], "targets": SOFT["targets"][0]}
+    table = {"logits": randoms(17, 4, 3), "targets": [[1.0, 0.0, 0.0]] * 3 + [[0.0, 1.0, 1.0]]}
+    rows = jax_case(
+        "smooth: jax 0.10.2, formula of the paper, rows; checked with timm 1.0.31 in float32",
+        lambda logits, targets: (
+            -targets * (1 - jax.nn.sigmoid(logits)) * jax.nn.log_sigmoid(logits)
+            - (1 - targets)
+            * jax.numpy.maximum(jax.nn.sigmoid(logits) - 0.05, 0.0) ** 4
+            * jax.numpy.log1p(-jax.numpy.maximum(jax.nn.sigmoid(logits) - 0.05, 0.0))
+        ),
+        table,
+        {"denominator": "rows"},
+        wrt=("logits",),
+        denominator=4.0,
+    )
+    held = jax_case(
+        "jax 0.10.2, powers held constant; checked with timm 1.0.31 in float32",
+        detached,
+        HARD,
+        {"modulation_gradient": "detached"},
+        wrt=("logits",),
+        denominator=7.0,
+    )
+    return [
+        _agrees_with_timm(flat(f"smooth: {digits}; checked with timm 1.0.31 in float32", HARD)),
+        flat(f"smooth: {digits}: soft targets", soft),
+        jax_case(
+            "smooth: optax 0.2.8 sigmoid_focal_loss, equal powers and no clip",
+            lambda logits, targets: optax.sigmoid_focal_loss(logits, targets, gamma=2.0),
+            HARD,
+            {"gamma_negative": 2.0, "gamma_positive": 2.0, "clip": 0.0},
+            wrt=("logits",),
+            denominator=7.0,
+        ),
+        _agrees_with_timm(rows),
+        _agrees_with_timm(held, disable_torch_grad_focal_loss=True),
+        flat(EXTREME, FAR),
+        flat(EXTREME, FAR, clip=0.0),
+        flat(EXTREME, FAR, clip=2.0**-20, gamma_negative=0.0, gamma_positive=0.0),
+        flat(EXTREME, FAR, clip=0.5, gamma_negative=0.5, gamma_positive=0.5),
+        {
+            "from": "by hand: at p = clip nothing is paid and the subgradient is 0, by ruling",
+            "inputs": {"logits": [0.0, -1.0], "targets": [0.0, 0.0]},
+            "params": {"clip": 0.5, "gamma_negative": 0.0},
+            "values": [0.0, 0.0],
+            "denominator": 2.0,
+            "gradients": {"logits": [0.0, 0.0]},
+        },
+    ]
+
+
 def gan() -> list[dict[str, Any]]:
     def f(params: Any, scores: Any, is_real: Any) -> Any:
         kind, s = params.get("kind", "non_saturating"), scores
@@ -203,5 +292,6 @@ CASES = {
     "binary_cross_entropy_with_logits": binary_cross_entropy_with_logits,
     "binary_cross_entropy": binary_cross_entropy,
     "sigmoid_focal": sigmoid_focal,
+    "asymmetric": asymmetric,
     "gan": gan,
 }

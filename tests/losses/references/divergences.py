@@ -1,14 +1,15 @@
-"""kl_divergence, adversarial."""
+"""kl_divergence, adversarial, distillation."""
 
 from typing import Any
 
 import jax
 import optax
+import torch.nn.functional as F
 from mpmath import mp, mpf
 
 from references._jax import jax_case
 from references._mp import INF, log_softmax, row_case
-from references._torch import labels, randoms
+from references._torch import labels, randoms, torch_case
 
 FAR_P = [
     [50.0, -50.0, 0.0],
@@ -159,4 +160,93 @@ def adversarial() -> list[dict[str, Any]]:
     ]
 
 
-CASES = {"kl_divergence": kl_divergence, "adversarial": adversarial}
+def _distillation(params: Any, student_logits: Any, teacher_logits: Any, labels: Any = None) -> Any:
+    if labels is not None and labels == params.get("ignore_index"):
+        return mpf(0)
+    t = mpf(params.get("temperature", 4.0))
+    log_p, log_q = (
+        log_softmax([mpf(x) / t for x in side]) for side in (teacher_logits, student_logits)
+    )
+    soft = _kl(log_p, log_q) * (t * t if params.get("scale_by_temperature_squared", True) else 1)
+    if labels is None:
+        return soft
+    alpha = mpf(params.get("alpha", 0.1))
+    return (1 - alpha) * soft - alpha * log_softmax(student_logits)[labels]
+
+
+def distillation() -> list[dict[str, Any]]:
+    def theirs(temperature: float, alpha: float) -> Any:
+        def loss(student_logits: Any, teacher_logits: Any, labels: Any = None) -> Any:
+            log_p, log_q = (
+                F.log_softmax(x / temperature, 1) for x in (teacher_logits, student_logits)
+            )
+            soft = F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(1)
+            soft = soft * temperature**2
+            if labels is None:
+                return soft
+            hard = F.cross_entropy(student_logits, labels, reduction="none")
+            return (1 - alpha) * soft + alpha * hard
+
+        return loss
+
+    def counts(params: Any, student_logits: Any, teacher_logits: Any, labels: Any = None) -> Any:
+        return mpf(labels is None or labels != params.get("ignore_index"))
+
+    def case(source: str, inputs: Any, **params: Any) -> dict[str, Any]:
+        return row_case(source, _distillation, inputs, params, wrt=wrt, weight=counts)
+
+    wrt = ("student_logits",)
+    alone = {"student_logits": randoms(63, 4, 3), "teacher_logits": randoms(64, 4, 3)}
+    taught = alone | {"labels": labels(65, 3, 4)}
+    far = {"student_logits": FAR_Q, "teacher_logits": FAR_P}
+    ignored = {
+        "student_logits": [[1.0, 2.0, 3.0], [-INF] * 3, [0.0, 1.0, -INF]],
+        "teacher_logits": [[0.0, 2.0, 1.0], [-INF] * 3, [1.0, 1.0, -INF]],
+        "labels": [2, -100, 0],
+    }
+    dense = {
+        "student_logits": randoms(66, 2, 3, 2),
+        "teacher_logits": randoms(67, 2, 3, 2),
+        "labels": labels(68, 3, 2, 2),
+    }
+    name = "torch 2.13.0 F.kl_div and F.cross_entropy"
+    hard = {"temperature": 2.0, "alpha": 0.25}
+    return [
+        torch_case(f"smooth: {name}", theirs(4.0, 0.1), alone, wrt=wrt, denominator=4.0),
+        torch_case(
+            f"smooth: {name}, labels", theirs(2.0, 0.25), taught, hard, wrt=wrt, denominator=4.0
+        ),
+        torch_case(f"smooth: {name}, dense", theirs(4.0, 0.1), dense, wrt=wrt, denominator=4.0),
+        case(f"smooth: {DIGITS}: not scaled", taught, scale_by_temperature_squared=False),
+        case(f"smooth: {DIGITS}: temperature 1000", alone, temperature=1000.0),
+        case(f"{DIGITS}: logits to 1e4, -inf masks", far, temperature=1.0),
+        case(f"{DIGITS}: logits to 1e4, -inf masks, temperature 1/64", far, temperature=2.0**-6),
+        case(f"{DIGITS}: an ignored row of -inf", ignored, ignore_index=-100, alpha=0.5),
+        {
+            "from": "by hand: equal logits differ by nothing, in value and in gradient",
+            "inputs": {"student_logits": [[2.0, 0.0]], "teacher_logits": [[2.0, 0.0]]},
+            "params": {},
+            "values": [0.0],
+            "denominator": 1.0,
+            "gradients": {"student_logits": [[0.0, 0.0]]},
+        },
+        {
+            "from": "by hand: a class that only the student excludes costs infinity, by ruling "
+            "without a gradient",
+            "inputs": {
+                "student_logits": [["-Infinity", 0.0]],
+                "teacher_logits": [[0.0, "-Infinity"]],
+            },
+            "params": {},
+            "values": ["Infinity"],
+            "denominator": 1.0,
+            "gradients": {"student_logits": [[0.0, 0.0]]},
+        },
+    ]
+
+
+CASES = {
+    "kl_divergence": kl_divergence,
+    "adversarial": adversarial,
+    "distillation": distillation,
+}

@@ -1,10 +1,10 @@
-"""mse, l1, smooth_l1, huber."""
+"""mse, l1, smooth_l1, huber, log_cosh."""
 
 from typing import Any
 
 import optax
 import torch.nn.functional as F
-from mpmath import mpf
+from mpmath import mp, mpf
 
 from references._jax import jax_case
 from references._mp import row_case
@@ -123,4 +123,22 @@ def huber() -> list[dict[str, Any]]:
     ]
 
 
-CASES = {"mse": mse, "l1": l1, "smooth_l1": smooth_l1, "huber": huber}
+def log_cosh() -> list[dict[str, Any]]:
+    def f(params: Any, prediction: Any, target: Any) -> Any:
+        d = abs(prediction - target)
+        return d + mp.log1p(mp.exp(-2 * d)) - mp.log(2)
+
+    def optax_log_cosh(prediction: Any, target: Any) -> Any:
+        return optax.losses.log_cosh(prediction, target)
+
+    near = {"prediction": [1.0, -1.0, 0.5, 2.0**-7, 0.0], "target": [0.0, 0.0, 0.0, 0.0, 2.0**-20]}
+    name = "smooth: optax 0.2.8 log_cosh"
+    return [
+        jax_case(name, optax_log_cosh, ROWS, wrt=WRT),
+        jax_case(name, optax_log_cosh, FLAT, wrt=WRT),
+        row_case(EXTREME, f, FAR, wrt=WRT),
+        row_case("smooth: mpmath 1.3.0, 50 digits: where the formulas meet", f, near, wrt=WRT),
+    ]
+
+
+CASES = {"mse": mse, "l1": l1, "smooth_l1": smooth_l1, "huber": huber, "log_cosh": log_cosh}

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
@@ -67,15 +67,42 @@ def is_proxied(url: str) -> bool:
     return bool(named) and not proxy_bypass(parsed.netloc.decode("ascii"))
 
 
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are not None; the others are left to the service's defaults."""
+    return {name: x for name, x in values.items() if x is not None}
+
+
+def fields_of(
+    params: Mapping[str, Any] | None,
+    outputs: Sequence[str] | None,
+    wrt: Sequence[str] | None,
+    **options: Any,
+) -> dict[str, Any]:
+    """The fields of a call other than its tensors."""
+    fields = {
+        "params": None if params is None else dict(params),
+        "outputs": None if outputs is None else list(outputs),
+        "wrt": None if wrt is None else list(wrt),
+    }
+    return given({**fields, **options})
+
+
 def compute_request(
     loss: str, inputs: Mapping[str, Any], tensors: Mapping[str, Any], fields: Mapping[str, Any]
 ) -> Request:
-    """A call; tensors and fields that are None are left to the service's defaults."""
-    given = {name: x for name, x in {**inputs, **tensors}.items() if x is not None}
-    body = encode(given, {name: x for name, x in fields.items() if x is not None})
+    """A call; tensors that are None are left out."""
+    body = encode(given({**inputs, **tensors}), fields)
     length = sum(len(part) for part in body)
     headers = {"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE, "content-length": str(length)}
     return Request("POST", f"/v1/losses/{loss}", body, headers)
+
+
+def need_pyarrow() -> None:
+    """Raises `ImportError` that says how to get what streams need, if it is not there."""
+    try:
+        import pyarrow  # noqa: F401 # to know whether it can be
+    except ImportError as err:
+        raise ImportError("streams need pyarrow: pip install 'lossd-client[arrow]'") from err
 
 
 def list_request(family: str | None, search: str | None, kind: str | None) -> Request:
@@ -90,6 +117,14 @@ def whole_body(response: httpx.Response) -> memoryview | None:
     body = response.extensions.get("body")
     is_plain = isinstance(body, memoryview) and "content-encoding" not in response.headers
     return body if is_plain else None
+
+
+def let_go(response: httpx.Response) -> None:
+    """Break the circle of a response and its stream, which would keep what was sent and received.
+
+    Large bodies must not wait for the garbage collector, which counts objects and not bytes.
+    """
+    response.stream = httpx.ByteStream(b"")
 
 
 def read_result(answer: Answer, sent: Sent) -> Result:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
@@ -13,6 +13,9 @@ from lossd_client._arrays import ArrayLike
 from lossd_client._retry import Retry
 from lossd_client.errors import LossdError
 from lossd_client.result import Result, Sent
+
+if TYPE_CHECKING:
+    from lossd_client.stream import AsyncStream
 
 
 class AsyncClient:
@@ -96,22 +99,69 @@ class AsyncClient:
         Raises `BadRequest` and its kinds if the call cannot succeed as sent, other kinds of
         `LossdError` if it may elsewhere or later, `TypeError` for an input that holds no numbers.
         """
-        fields = {
-            "params": None if params is None else dict(params),
-            "reduction": reduction,
-            "outputs": None if outputs is None else list(outputs),
-            "wrt": None if wrt is None else list(wrt),
-            "gradient_dtype": gradient_dtype,
-            "gradient_form": gradient_form,
-            "gradient_top_k": gradient_top_k,
-            "nonfinite": nonfinite,
-            "class_axis": class_axis,
-        }
+        fields = _calls.fields_of(
+            params,
+            outputs,
+            wrt,
+            reduction=reduction,
+            gradient_dtype=gradient_dtype,
+            gradient_form=gradient_form,
+            gradient_top_k=gradient_top_k,
+            nonfinite=nonfinite,
+            class_axis=class_axis,
+        )
         tensors = {"row_weights": row_weights, "cotangent": cotangent}
         given = {**(inputs or {}), **named_inputs}
         request = _calls.compute_request(loss, given, tensors, fields)
         sent = Sent(given, class_axis, gradient_dtype)
         return _calls.read_result(await self._send(request), sent)
+
+    def stream(
+        self,
+        loss: str,
+        batches: Any,
+        /,
+        *,
+        params: Mapping[str, Any] | None = None,
+        reduction: str | None = None,
+        outputs: Sequence[str] | None = None,
+        wrt: Sequence[str] | None = None,
+        gradient_dtype: str | None = None,
+        gradient_form: str | None = None,
+        gradient_top_k: int | None = None,
+        nonfinite: str | None = None,
+        class_axis: int | None = None,
+        inputs: Mapping[str, ArrayLike] | None = None,
+        ahead: int = 2,
+        most_batch_bytes: int = 4 * 1024**2,
+        **shared_inputs: ArrayLike,
+    ) -> "AsyncStream":
+        """Compute one loss of batches, each answered as it comes, in constant memory.
+
+            >>> async with client.stream("cross_entropy", "outputs.parquet") as stream:
+            ...     async for batch in stream:
+            ...         print(batch["id"], batch.rows)
+
+        As `Client.stream`, and `batches` may be an asynchronous iterable too. Each batch is a call
+        of its own, repeated as any other; up to `ahead` of them are under way at once.
+        """
+        _calls.need_pyarrow()
+        from lossd_client import stream as streaming
+
+        fields = _calls.fields_of(
+            params,
+            outputs,
+            wrt,
+            reduction=reduction,
+            gradient_dtype=gradient_dtype,
+            gradient_form=gradient_form,
+            gradient_top_k=gradient_top_k,
+            nonfinite=nonfinite,
+            class_axis=class_axis,
+        )
+        plan = streaming.Plan(loss, fields, _calls.given({**(inputs or {}), **shared_inputs}))
+        source = streaming.Source(batches, most_batch_bytes, ahead)
+        return streaming.AsyncStream(source, plan, self._send)
 
     async def losses(
         self, *, family: str | None = None, search: str | None = None, kind: str | None = None
@@ -169,4 +219,5 @@ class AsyncClient:
                     body += piece
         except httpx.TransportError as err:
             raise _calls.transport_error(err, self.base_url) from err
+        _calls.let_go(response)
         return _calls.checked(_calls.Answer(response.status_code, response.headers, body))

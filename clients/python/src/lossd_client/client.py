@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
 
@@ -14,6 +14,11 @@ from lossd_client._retry import Retry
 from lossd_client.errors import LossdError
 from lossd_client.result import Result, Sent
 from lossd_client.transport import SocketTransport
+
+if TYPE_CHECKING:
+    from lossd_client.stream import Exchange, Stream
+
+T = TypeVar("T")
 
 
 class Client:
@@ -45,6 +50,7 @@ class Client:
         self.base_url = _calls.base_url_or_default(base_url)
         if transport is None and (uds is not None or not _calls.is_proxied(self.base_url)):
             transport = SocketTransport(uds=uds)
+        self._sockets = transport if isinstance(transport, SocketTransport) else None
         self._retry = Retry() if retry is None else retry
         self._sleep = sleep
         self._http = httpx.Client(
@@ -98,22 +104,96 @@ class Client:
         Raises `BadRequest` and its kinds if the call cannot succeed as sent, other kinds of
         `LossdError` if it may elsewhere or later, `TypeError` for an input that holds no numbers.
         """
-        fields = {
-            "params": None if params is None else dict(params),
-            "reduction": reduction,
-            "outputs": None if outputs is None else list(outputs),
-            "wrt": None if wrt is None else list(wrt),
-            "gradient_dtype": gradient_dtype,
-            "gradient_form": gradient_form,
-            "gradient_top_k": gradient_top_k,
-            "nonfinite": nonfinite,
-            "class_axis": class_axis,
-        }
+        fields = _calls.fields_of(
+            params,
+            outputs,
+            wrt,
+            reduction=reduction,
+            gradient_dtype=gradient_dtype,
+            gradient_form=gradient_form,
+            gradient_top_k=gradient_top_k,
+            nonfinite=nonfinite,
+            class_axis=class_axis,
+        )
         tensors = {"row_weights": row_weights, "cotangent": cotangent}
         given = {**(inputs or {}), **named_inputs}
         request = _calls.compute_request(loss, given, tensors, fields)
         sent = Sent(given, class_axis, gradient_dtype)
         return _calls.read_result(self._send(request), sent)
+
+    def stream(
+        self,
+        loss: str,
+        batches: Any,
+        /,
+        *,
+        params: Mapping[str, Any] | None = None,
+        reduction: str | None = None,
+        outputs: Sequence[str] | None = None,
+        wrt: Sequence[str] | None = None,
+        gradient_dtype: str | None = None,
+        gradient_form: str | None = None,
+        gradient_top_k: int | None = None,
+        nonfinite: str | None = None,
+        class_axis: int | None = None,
+        inputs: Mapping[str, ArrayLike] | None = None,
+        ahead: int = 2,
+        most_batch_bytes: int = 4 * 1024**2,
+        windowed: bool | None = None,
+        **shared_inputs: ArrayLike,
+    ) -> "Stream":
+        """Compute one loss of batches, each answered as it comes, in constant memory.
+
+            >>> with client.stream("cross_entropy", "outputs.parquet") as stream:
+            ...     for batch in stream:
+            ...         print(batch["id"], batch.rows)
+            >>> stream.summary.value
+
+        `batches`: a pyarrow reader or table, the path of a Parquet file, or an iterable of record
+        batches, tables or dicts of arrays. Columns by the names of the loss's inputs, `row_weights`
+        and `cotangent` are read; others come back unchanged. Inputs that belong to no row, such as
+        `class_weights`, are keywords. Gradients, if `outputs` names them, are those of the sum.
+
+        - `ahead`: how many batches are sent before the answer to the first of them is read.
+        - `most_batch_bytes`: larger batches are cut.
+        - `windowed`: send each batch as a call of its own. Where a proxy or a `transport` other
+          than `SocketTransport` cannot send and receive at once, that is the default.
+
+        While it is iterated it raises what `compute` raises, with `at` like `batches[3].labels`,
+        and what `batches` raises. Raises `ImportError` without pyarrow, `ValueError` for a stream
+        that must not be windowed and cannot be otherwise.
+        """
+        _calls.need_pyarrow()
+        from lossd_client import stream as streaming
+
+        sockets = None if windowed else self._sockets
+        if windowed is False and sockets is None:
+            raise ValueError(
+                "httpx and proxies cannot send and receive at once: expected windowed=True, or "
+                "a SocketTransport"
+            )
+        fields = _calls.fields_of(
+            params,
+            outputs,
+            wrt,
+            reduction=reduction,
+            gradient_dtype=gradient_dtype,
+            gradient_form=gradient_form,
+            gradient_top_k=gradient_top_k,
+            nonfinite=nonfinite,
+            class_axis=class_axis,
+        )
+        plan = streaming.Plan(loss, fields, _calls.given({**(inputs or {}), **shared_inputs}))
+        source = streaming.Source(batches, most_batch_bytes, ahead)
+
+        def open_exchange() -> "Exchange":
+            if sockets is None:
+                return streaming.Windows(plan, self._send)
+            return self._repeated(
+                lambda: streaming.connected(plan, self._http, sockets, self.base_url)
+            )
+
+        return streaming.Stream(source, open_exchange)
 
     def losses(
         self, *, family: str | None = None, search: str | None = None, kind: str | None = None
@@ -142,11 +222,14 @@ class Client:
         return True
 
     def _send(self, request: _calls.Request) -> _calls.Answer:
+        return self._repeated(lambda: self._try(request))
+
+    def _repeated(self, work: Callable[[], T]) -> T:
         tried = 0
         while True:
             tried += 1
             try:
-                return self._try(request)
+                return work()
             except LossdError as err:
                 pause_s = self._retry.wait_s(err, tried)
                 if pause_s is None:
@@ -167,4 +250,5 @@ class Client:
                 read = bytearray().join(response.iter_bytes()) if body is None else body
         except httpx.TransportError as err:
             raise _calls.transport_error(err, self.base_url) from err
+        _calls.let_go(response)
         return _calls.checked(_calls.Answer(response.status_code, response.headers, read))

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from lossd.api.oip import infer, models, regions
+from lossd.api.oip import models, regions
+from lossd.api.oip.infer import Inferences as Inferences
 
 router = APIRouter(tags=["Open Inference Protocol"])
-router.include_router(infer.router)  # first, because routes are matched in order
 router.include_router(models.router)
 router.include_router(regions.router)

@@ -5,99 +5,101 @@ import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import orjson
 import torch
-from fastapi import APIRouter, Request, Response
 from torch import Tensor
 
-from lossd.api.body import read_buffer
-from lossd.api.depends import TheAdmission, TheEngine, TheRegions, TheSettings, TheStatistics
+from lossd.api.body import BodyReader
+from lossd.api.exchange import Answer, Handle, Incoming
 from lossd.api.oip.models import find_model
 from lossd.api.oip.regions import owner_of
-from lossd.api.parts import Parts
-from lossd.engine import Engine, Lease
+from lossd.engine import Admission, Engine, Lease
 from lossd.errors import LossdError, UnexpectedInput, UnreadableBody
 from lossd.losses import LossSpec
 from lossd.schema import Call, Result, oip, parse_call, to_message
 from lossd.settings import Settings
 from lossd.store import Durations, Regions, Statistics
-from lossd.wire import expand
+from lossd.wire import Body, Parts, as_tensor, bytes_of, expand
 from lossd.wire.oip import (
     DATATYPES,
-    Bytes,
     OipOutput,
     OipRequest,
-    as_tensor,
     read_raw,
     read_request,
 )
-from lossd.wire.oip_reply import OipReply, bytes_of, write_reply
+from lossd.wire.oip_reply import OipReply, write_reply
 
 SMALL_BYTES = 64 * 1024  # below this a thread costs more than reading or writing the body
 _HEADER = "inference-header-content-length"
 
-router = APIRouter(prefix="/v2")
 
+class Inferences:
+    """Calls of losses as inference requests: JSON, or JSON and raw tensors behind it."""
 
-@router.post("/models/{model}/infer", summary="Compute a loss and its gradients")
-@router.post("/models/{model}/versions/{version}/infer", include_in_schema=False)
-async def infer(
-    model: str,
-    request: Request,
-    engine: TheEngine,
-    admission: TheAdmission,
-    settings: TheSettings,
-    regions: TheRegions,
-    statistics: TheStatistics,
-    version: str | None = None,
-) -> Response:
-    """The body is JSON, or JSON and raw tensors behind it; Content-Type is not looked at."""
-    spec = find_model(model, version)
-    started_ns = time.perf_counter_ns()
-    with admission.enter() as lease:
-        inference = _Inference(spec, request, engine, settings, regions, statistics)
-        try:
-            return await inference.run(lease, started_ns)
-        except LossdError:
-            statistics.failed(spec.name, time.perf_counter_ns() - started_ns)
-            raise
+    def __init__(
+        self,
+        engine: Engine,
+        admission: Admission,
+        settings: Settings,
+        regions: Regions,
+        statistics: Statistics,
+    ) -> None:
+        self.engine, self.settings, self.regions = engine, settings, regions
+        self._admission, self._statistics = admission, statistics
+        self._bodies = BodyReader(engine.buffers, settings)
 
+    def match(self, rest: str) -> Handle | None:
+        """The handler of `{model}/infer` and `{model}/versions/{version}/infer`."""
+        match rest.split("/"):
+            case [model, "infer"]:
+                return partial(self._infer, model, None)
+            case [model, "versions", version, "infer"]:
+                return partial(self._infer, model, version)
+        return None
 
-@dataclass(frozen=True, slots=True)
-class _Inference:
-    spec: LossSpec
-    request: Request
-    engine: Engine
-    settings: Settings
-    regions: Regions
-    statistics: Statistics
+    async def _infer(self, model: str, version: str | None, incoming: Incoming) -> Answer:
+        spec = find_model(model, version)
+        started_ns = time.perf_counter_ns()
+        with self._admission.enter() as lease:
+            try:
+                return await self._run(spec, incoming, lease, started_ns)
+            except LossdError:
+                self._statistics.failed(spec.name, time.perf_counter_ns() - started_ns)
+                raise
 
-    async def run(self, lease: Lease, started_ns: int) -> Response:
-        header_bytes = _header_bytes(self.request)
-        body = await read_buffer(self.request, lease, self.settings, header_bytes or 0)
+    async def _run(
+        self, spec: LossSpec, incoming: Incoming, lease: Lease, started_ns: int
+    ) -> Answer:
+        header_bytes = _header_bytes(incoming)
+        in_place = not incoming.header(b"content-encoding")
+        body = await self._bodies.read(
+            incoming, lease, in_place=in_place, boundary=header_bytes or 0
+        )
         read_ns = time.perf_counter_ns()
-        small = body.size <= SMALL_BYTES and "content-encoding" not in self.request.headers
+        inference = _Inference(spec, incoming, self.settings, self.regions)
+        small = len(body) <= SMALL_BYTES and in_place and not self.regions.enabled
         asked, call = (
-            self._parse(body, header_bytes)
-            if small and not self.regions.enabled
-            else await self.engine.off_loop(self._parse, body, header_bytes)
+            inference.parse(body, header_bytes)
+            if small
+            else await self.engine.off_loop(inference.parse, body, header_bytes)
         )
         parsed_ns = time.perf_counter_ns()
         result = await self.engine.submit(call, timeout_s=self._timeout_s(asked))
         computed_ns = time.perf_counter_ns()
         reply = (
-            self._reply(asked, call, result)
-            if small and not self.regions.enabled
-            else await self.engine.off_loop(self._reply, asked, call, result)
+            inference.reply(asked, call, result)
+            if small
+            else await self.engine.off_loop(inference.reply, asked, call, result)
         )
-        response = await self._response(reply)
+        answer = await self._answer(reply, incoming)
         queue_ns = round(1e9 * result.seconds.get("queue", 0.0))
         done_ns = time.perf_counter_ns()
-        self.statistics.succeeded(
-            self.spec.name,
+        self._statistics.succeeded(
+            spec.name,
             max(1, result.count),
             Durations(
                 total=done_ns - started_ns,
@@ -109,28 +111,8 @@ class _Inference:
         )
         phases = {"parse": parsed_ns - read_ns, "serialize": done_ns - computed_ns}
         seconds = {name: ns / 1e9 for name, ns in phases.items()}
-        self.request.state.seconds.update(result.seconds, **seconds)
-        return response
-
-    def _parse(self, body: Bytes, header_bytes: int | None) -> tuple[OipRequest, Call]:
-        encoding = self.request.headers.get("content-encoding", "")
-        if encoding:
-            plain = expand(body.tobytes(), encoding, self.settings.max_body_bytes)
-            body = np.frombuffer(bytearray(plain), np.uint8)
-        most = self.settings.max_elements
-        if header_bytes == 0:
-            only = oip.raw_input(self.spec)
-            asked = read_raw(body, only.name, "INT64" if only.kind == "int" else "FP32", most)
-        else:
-            asked = read_request(body, header_bytes, most)
-        tensors = {each.name: each.tensor for each in asked.inputs if each.tensor is not None}
-        owner = owner_of(self.request)
-        for each in asked.inputs:
-            if each.place is not None:
-                region = self.regions.find(each.place.region, owner)
-                data = self.regions.read(region, each.place.offset, each.place.byte_size)
-                tensors[each.name] = as_tensor(data, DATATYPES[each.datatype], each.shape)
-        return asked, parse_call(self.spec.name, oip.to_message(self.spec, asked, tensors))
+        incoming.seconds.update(result.seconds, **seconds)
+        return answer
 
     def _timeout_s(self, asked: OipRequest) -> float:
         """The protocol counts a timeout in microseconds; 0 is none."""
@@ -138,13 +120,58 @@ class _Inference:
         most_s = self.settings.timeout_s
         return min(most_s, timeout / 1e6) if type(timeout) is int and timeout > 0 else most_s
 
-    def _reply(self, asked: OipRequest, call: Call, result: Result) -> OipReply:
+    async def _answer(self, reply: OipReply, incoming: Incoming) -> Answer:
+        headers: dict[str, str] = {}
+        media_type = "application/json"
+        if reply.header_bytes is not None:
+            media_type = "application/octet-stream"
+            headers[_HEADER] = str(reply.header_bytes)
+        parts: Parts = reply.parts
+        coding = _coding(incoming.header(b"accept-encoding"))
+        if coding:
+            parts = (await self.engine.off_loop(_compress, parts, coding),)
+            headers["content-encoding"] = coding
+        return Answer(media_type, parts, headers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inference:
+    """One request to call, and one result to reply."""
+
+    spec: LossSpec
+    incoming: Incoming
+    settings: Settings
+    regions: Regions
+
+    def parse(self, sent: Body, header_bytes: int | None) -> tuple[OipRequest, Call]:
+        """The request in a body, and the call that it makes."""
+        encoding = self.incoming.header(b"content-encoding")
+        if encoding:
+            sent = expand(bytes(sent), encoding, self.settings.max_body_bytes)
+        body = np.frombuffer(sent, np.uint8)
+        most = self.settings.max_elements
+        if header_bytes == 0:
+            only = oip.raw_input(self.spec)
+            asked = read_raw(body, only.name, "INT64" if only.kind == "int" else "FP32", most)
+        else:
+            asked = read_request(body, header_bytes, most)
+        tensors = {each.name: each.tensor for each in asked.inputs if each.tensor is not None}
+        owner = owner_of(self.incoming.header)
+        for each in asked.inputs:
+            if each.place is not None:
+                region = self.regions.find(each.place.region, owner)
+                data = self.regions.read(region, each.place.offset, each.place.byte_size)
+                tensors[each.name] = as_tensor(data, DATATYPES[each.datatype], each.shape)
+        return asked, parse_call(self.spec.name, oip.to_message(self.spec, asked, tensors))
+
+    def reply(self, asked: OipRequest, call: Call, result: Result) -> OipReply:
+        """The answer, with what goes into shared memory already there."""
         message = to_message(call, result)
         parameters: dict[str, Any] = {"params": orjson.dumps(message.fields["params"]).decode()}
         for name in ("warnings", "recipe"):
             if message.fields.get(name):
                 parameters[name] = orjson.dumps(message.fields[name]).decode()
-        tensors = dict(message.tensors)
+        tensors = message.all_tensors
         if result.value is None:
             parameters["value_is_null"] = True
             tensors = {"value": torch.tensor(math.nan, dtype=torch.float64), **tensors}
@@ -170,25 +197,13 @@ class _Inference:
                 expected=f"at least {data.size} bytes",
                 got=f"{wanted.place.byte_size} bytes",
             )
-        region = self.regions.find(wanted.place.region, owner_of(self.request))
+        region = self.regions.find(wanted.place.region, owner_of(self.incoming.header))
         self.regions.write(region, wanted.place.offset, data)
 
-    async def _response(self, reply: OipReply) -> Response:
-        headers = {"content-type": "application/json"}
-        if reply.header_bytes is not None:
-            headers["content-type"] = "application/octet-stream"
-            headers[_HEADER] = str(reply.header_bytes)
-        coding = _coding(self.request.headers.get("accept-encoding", ""))
-        parts = reply.parts
-        if coding:
-            parts = (await self.engine.off_loop(_compress, parts, coding),)
-            headers["content-encoding"] = coding
-        return Parts(parts, headers)
 
-
-def _header_bytes(request: Request) -> int | None:
-    text = request.headers.get(_HEADER)
-    if text is None:
+def _header_bytes(incoming: Incoming) -> int | None:
+    text = incoming.header(_HEADER.encode())
+    if not text:
         return None
     if text.isascii() and text.isdecimal() and len(text) <= 18:
         return int(text)

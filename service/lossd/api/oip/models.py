@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from lossd import __version__
 from lossd.api.depends import TheRegions, TheStatistics
-from lossd.errors import NotReady, UnknownLoss, UnreadableBody, Unsupported
+from lossd.errors import MethodNotAllowed, NotReady, UnknownLoss, UnreadableBody, Unsupported
 from lossd.losses import CATALOG, LossSpec, find
 from lossd.schema import oip
 from lossd.store import ModelStatistics
@@ -15,6 +15,8 @@ from lossd.store import ModelStatistics
 router = APIRouter(prefix="/v2")
 _EXTENSIONS = ("classification", "model_repository", "model_configuration",
                "binary_tensor_data", "parameters", "statistics")  # fmt: skip
+
+_NOT_POST = ["GET", "HEAD", "PUT", "PATCH", "DELETE"]
 
 
 def find_model(model: str, version: str | None = None) -> LossSpec:
@@ -55,6 +57,17 @@ def _check_ready(request: Request) -> None:
 @router.get("/models", summary="The names of the models")
 async def models() -> dict[str, list[str]]:
     return {"models": sorted(CATALOG)}
+
+
+@router.api_route("/models/{model}/infer", methods=_NOT_POST, include_in_schema=False)
+@router.api_route(
+    "/models/{model}/versions/{version}/infer", methods=_NOT_POST, include_in_schema=False
+)
+async def infer_otherwise(request: Request) -> None:
+    """Inference itself is answered before the router is asked."""
+    raise MethodNotAllowed(
+        "inference is asked for by POST", at="method", expected="POST", got=request.method[:20]
+    )
 
 
 @router.get("/models/stats", summary="Statistics of every model")

@@ -1,6 +1,7 @@
 """Shared memory: regions that callers register, list and forget."""
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -23,12 +24,16 @@ class _Registration(msgspec.Struct):
 _registration = msgspec.json.Decoder(_Registration)
 
 
-def owner_of(request: Request) -> str:
+def owner_of(header: Callable[[bytes], str]) -> str:
     """Whose regions a caller sees: those registered with the same key in the same header."""
-    for name in ("authorization", "x-api-key"):
-        if name in request.headers:
-            return hashlib.sha256(f"{name}:{request.headers[name]}".encode()).hexdigest()
+    for name in (b"authorization", b"x-api-key"):
+        if value := header(name):
+            return hashlib.sha256(f"{name.decode()}:{value}".encode()).hexdigest()
     return ""
+
+
+def _owner(request: Request) -> str:
+    return owner_of(lambda name: request.headers.get(name.decode(), ""))
 
 
 @router.get("/systemsharedmemory/status", summary="The caller's regions")
@@ -36,7 +41,7 @@ def owner_of(request: Request) -> str:
 async def status(
     request: Request, regions: TheRegions, engine: TheEngine, region: str | None = None
 ) -> list[dict[str, Any]]:
-    owner = owner_of(request)
+    owner = _owner(request)
     if region is not None:
         return [_as_json(await engine.off_loop(regions.find, region, owner))]
     return [_as_json(each) for each in await engine.off_loop(regions.status, owner)]
@@ -62,7 +67,7 @@ async def register(
     await engine.off_loop(
         regions.register,
         region,
-        owner_of(request),
+        _owner(request),
         key=body.key,
         offset=body.offset,
         byte_size=body.byte_size,
@@ -75,7 +80,7 @@ async def register(
 async def unregister(
     request: Request, regions: TheRegions, engine: TheEngine, region: str | None = None
 ) -> Response:
-    await engine.off_loop(regions.unregister, region, owner_of(request))
+    await engine.off_loop(regions.unregister, region, _owner(request))
     return Response()
 
 

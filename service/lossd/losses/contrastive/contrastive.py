@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import SimilarLabels
-from lossd.losses._ops import distance, positive_part
+from lossd.losses._ops import direction, distance, positive_part
 from lossd.losses._spec import Arg, Card, Example, LossParams
 
 
@@ -54,16 +54,10 @@ def contrastive(
     Returns one value per pair, >= 0.
     """
     if params.metric == "cosine":
-        apart = 1.0 - (_direction(left) * _direction(right)).sum(1)
+        apart = 1.0 - (direction(left) * direction(right)).sum(1)
         squared = apart.square()
     else:
         apart = distance(left, right)
         squared = (left - right).square().sum(1)
     too_near = positive_part(params.margin - apart).square()
     return 0.5 * torch.where(labels == 1, squared, too_near)
-
-
-def _direction(x: Tensor) -> Tensor:
-    length: Tensor = torch.linalg.vector_norm(x, dim=1, keepdim=True)
-    nowhere = length == 0
-    return x.masked_fill(nowhere, 0.0) / length.masked_fill(nowhere, 1.0)

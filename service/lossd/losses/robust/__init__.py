@@ -1,0 +1,1 @@
+"""Losses that noisy labels or outliers mislead less."""
