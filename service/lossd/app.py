@@ -17,9 +17,8 @@ from lossd.api.calls import LossCalls
 from lossd.api.edge import Edge
 from lossd.api.exchange import Hots
 from lossd.api.openapi import build_openapi
-from lossd.engine import Admission, Engine, compute
+from lossd.engine import Admission, Engine
 from lossd.losses import CATALOG
-from lossd.schema.describe import example_call
 from lossd.settings import Settings
 from lossd.store import Regions, Statistics
 
@@ -34,6 +33,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         workers=settings.workers,
         pool_bytes=settings.pool_bytes,
         max_elements=settings.max_elements,
+        block_bytes=settings.block_bytes,
+        pinned_bytes=settings.pinned_bytes,
     )
     admission = Admission(max_requests=settings.max_queue, max_bytes=settings.max_bytes_in_flight)
 
@@ -50,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await engine.off_loop(_warm_up, engine)
+        await engine.off_loop(engine.warm_up)
         await engine.off_loop(app.openapi)
         app.state.ready = True
         yield
@@ -109,9 +110,3 @@ def _serve_openapi(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to replace it
-
-
-def _warm_up(engine: Engine) -> None:
-    """Every loss once, so that the first caller does not pay for lazy set-up."""
-    for spec in CATALOG.values():
-        compute(example_call(spec), engine.device)

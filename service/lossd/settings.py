@@ -27,6 +27,17 @@ class Settings(BaseSettings):
     )
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of one call; 0 is every core.")
     lanes: int = Field(1, ge=1, le=64, description="Calls computed at the same time.")
+    block_bytes: int = Field(
+        256 * MIB,
+        ge=1,
+        description="Memory, in bytes, that one block of a call's rows may need; calls whose rows "
+        "stand alone are computed in such blocks.",
+    )
+    pinned_bytes: int = Field(
+        512 * MIB,
+        ge=0,
+        description="Page-locked memory, in bytes, kept for copies to and from CUDA.",
+    )
     max_body_bytes: int = Field(
         256 * MIB, ge=1, description="Largest request body, in bytes; a larger one answers 413."
     )

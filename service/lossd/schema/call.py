@@ -99,7 +99,8 @@ class Result:
 
     `count` is the number of items, ignored ones included. `value` is None where nothing counts or
     no reduction was asked for. `condensed` holds, by the names that they are answered by, gradients
-    that were asked for in another form than dense. `seconds` is the time of each phase.
+    that were asked for in another form than dense. `seconds` takes the time of each
+    phase from whoever measures it.
     """
 
     value: float | None
@@ -110,4 +111,4 @@ class Result:
     gradients: Mapping[str, Tensor]
     condensed: Mapping[str, Tensor] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)

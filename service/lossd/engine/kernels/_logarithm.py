@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from lossd.engine.kernels._compile import EXACT, inlined
+from lossd.compiled import EXACT, inlined
 
 _F32, _I32 = ir.FloatType(), ir.IntType(32)
 _ROOT_OF_HALF = 0x3F3504F3  # its bits
