@@ -229,9 +229,7 @@ def plus_float64(typing: Any, lanes: Any, scalar: Any) -> Any:
     def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
         lanes, scalar = arguments
         wide = ir.VectorType(_F64, WIDTH)
-        one = builder.insert_element(
-            ir.Constant(wide, ir.Undefined), scalar, ir.Constant(_I32, 0)
-        )
+        one = builder.insert_element(ir.Constant(wide, ir.Undefined), scalar, ir.Constant(_I32, 0))
         other = builder.shuffle_vector(one, one, ir.Constant(_BITS, [0] * WIDTH))
         return builder.fptrunc(builder.fadd(builder.fpext(lanes, wide), other), _VECTOR)
 
