@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         workers=settings.workers,
         pool_bytes=settings.pool_bytes,
         max_elements=settings.max_elements,
+        max_linear_logits=settings.max_linear_logits,
     )
     admission = Admission(max_requests=settings.max_queue, max_bytes=settings.max_bytes_in_flight)
 

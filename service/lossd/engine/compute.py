@@ -10,8 +10,9 @@ from torch import Tensor
 from lossd.engine.forms import condense, recipe_of
 from lossd.engine.fused import ONE_SLICE, Slices, compute_by_kernel, is_possible
 from lossd.engine.kernels import Kernel, kernel_for
+from lossd.engine.linear import compute_linear
 from lossd.engine.memory import Buffers
-from lossd.engine.reduce import gradient_overflows, reduce_sums
+from lossd.engine.reduce import denominator_of, gradient_overflows, reduce_sums
 from lossd.errors import OutOfMemory
 from lossd.schema import Call, Result, Warned, check_values
 
@@ -20,7 +21,8 @@ _KEEP_NOTHING = Buffers(0)
 
 def pick_kernel(call: Call, device: torch.device) -> Kernel | None:
     """The kernel that computes a call; None if its plain function does."""
-    return kernel_for(call) if is_possible(call, device) else None
+    possible = not call.is_linear and is_possible(call, device)
+    return kernel_for(call) if possible else None
 
 
 def compute(
@@ -35,11 +37,10 @@ def compute(
     """
     started_s = time.perf_counter()
     try:
-        kernel = pick_kernel(call, device)
-        result = None if kernel is None else compute_by_kernel(kernel, call, buffers, slices)
+        result = _by_kernel(call, device, buffers, slices)
         if result is None:
             check_values(call)
-            result = compute_plainly(call, device)
+            result = _on_cpu(_checked(call, device, buffers, slices))
     except (torch.OutOfMemoryError, MemoryError) as err:
         raise OutOfMemory(f"{call.spec.name}: no memory for this call") from err
     except RuntimeError as err:
@@ -49,8 +50,37 @@ def compute(
     return replace(result, seconds={"compute": time.perf_counter() - started_s})
 
 
+def _by_kernel(call: Call, device: torch.device, buffers: Buffers, slices: Slices) -> Result | None:
+    kernel = pick_kernel(call, device)
+    return None if kernel is None else compute_by_kernel(kernel, call, buffers, slices)
+
+
+def _checked(call: Call, device: torch.device, buffers: Buffers, slices: Slices) -> Result:
+    """The result of a call whose values have been checked, on the device."""
+    if not call.is_linear:
+        return compute_plainly(call, device)
+
+    def part(of_logits: Call) -> Result:
+        result = _by_kernel(of_logits, device, buffers, slices)
+        return compute_plainly(of_logits, device) if result is None else result
+
+    return compute_linear(call, device, buffers, part)
+
+
+def _on_cpu(result: Result) -> Result:
+    return replace(
+        result,
+        rows=None if result.rows is None else result.rows.cpu(),
+        gradients={key: each.cpu() for key, each in result.gradients.items()},
+        condensed={key: each.cpu() for key, each in result.condensed.items()},
+    )
+
+
 def compute_plainly(call: Call, device: torch.device) -> Result:
-    """By the loss's own function and autograd: the truth that kernels are held to."""
+    """By the loss's own function and autograd: the truth that kernels are held to.
+
+    The result stays on the device.
+    """
     by_autograd = [key for key in call.wrt if not (call.by_recipe and key == "logits")]
     leaves = {key: _leaf(x, device, key in by_autograd) for key, x in call.inputs.items()}
     with torch.set_grad_enabled(bool(by_autograd)):
@@ -60,7 +90,7 @@ def compute_plainly(call: Call, device: torch.device) -> Result:
     if row_weights is not None:
         rows = torch.where(row_weights == 0, 0.0, rows * row_weights)
     total = rows.sum(dtype=torch.float64).item()
-    denominator = _denominator(call, leaves, values, row_weights)
+    denominator = denominator_of(call, leaves, values.numel(), row_weights)
     value, scale, warnings = reduce_sums(call.reduction, total, denominator)
     outer = _outer(call, values, row_weights, scale)
     gradients, more = _gradients(call, {key: leaves[key] for key in by_autograd}, values, outer)
@@ -72,9 +102,9 @@ def compute_plainly(call: Call, device: torch.device) -> Result:
         sum=total,
         denominator=denominator,
         count=values.numel(),
-        rows=rows.cpu() if "rows" in call.options.outputs else None,
-        gradients={key: each.cpu() for key, each in dense.items()},
-        condensed={key: each.cpu() for key, each in condensed.items()},
+        rows=rows if "rows" in call.options.outputs else None,
+        gradients=dense,
+        condensed=condensed,
         warnings=(*warnings, *more),
     )
 
@@ -88,22 +118,6 @@ def _per_item(row_weights: Tensor | None, values: Tensor) -> Tensor | None:
         return None
     shape = (-1, *([1] * (values.ndim - 1)))
     return row_weights.to(values.device, values.dtype).view(shape).expand_as(values)
-
-
-def _denominator(
-    call: Call, leaves: Mapping[str, Tensor], values: Tensor, row_weights: Tensor | None
-) -> float:
-    weigh = call.spec.weights
-    if weigh is None:
-        return float(values.numel()) if row_weights is None else _total(row_weights)
-    wanted = {key: x for key, x in leaves.items() if key in call.spec.weights_inputs}
-    with torch.no_grad():
-        weights = weigh(**call.arguments(wanted), params=call.params)
-    return _total(weights if row_weights is None else weights * row_weights)
-
-
-def _total(x: Tensor) -> float:
-    return x.sum(dtype=torch.float64).item()
 
 
 def _outer(

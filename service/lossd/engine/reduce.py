@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lossd.schema import Warned
+from lossd.schema import Call, Warned
 from lossd.schema.options import Reduction
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -26,6 +26,25 @@ def reduce_sums(
         return None, None, (Warned("zero_denominator", detail),)
     detail = "the denominator is 0: the value is the sum over 1"
     return total, 1.0, (Warned("zero_denominator", detail), *_not_finite(total))
+
+
+def denominator_of(
+    call: Call, inputs: Mapping[str, Tensor], count: int, row_weights: Tensor | None
+) -> float:
+    """What a mean divides by: the sum of the shares of `count` items.
+
+    `inputs` holds at least those that the shares are made of; `row_weights` has the items' shape.
+    """
+    if call.spec.weights is None:
+        return float(count) if row_weights is None else _total(row_weights)
+    wanted = {key: x for key, x in inputs.items() if key in call.spec.weights_inputs}
+    with torch.no_grad():
+        weights = call.spec.weights(**call.arguments(wanted), params=call.params)
+    return _total(weights if row_weights is None else weights * row_weights)
+
+
+def _total(x: Tensor) -> float:
+    return x.sum(dtype=torch.float64).item()
 
 
 def _not_finite(total: float) -> tuple[Warned, ...]:

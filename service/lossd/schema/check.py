@@ -15,7 +15,7 @@ from lossd.errors import (
     WrongDtype,
     WrongShape,
 )
-from lossd.losses import CATALOG, InputSpec, LossSpec, find
+from lossd.losses import CATALOG, HIDDEN, InputSpec, LossSpec, find
 from lossd.schema.call import Call
 from lossd.schema.options import Options, parse_options, parse_params
 from lossd.wire import Message
@@ -43,7 +43,7 @@ def parse_call(name: str, message: Message) -> Call:
         inputs[key] = _classes_to_axis_1(want, cast, options.class_axis)
     sizes = _check_shapes(spec, inputs, message.untyped)
     items = _item_shape(spec, sizes)
-    _check_form(spec, options)
+    _check_form(spec, options, inputs)
     return Call(
         spec=spec,
         inputs=inputs,
@@ -93,6 +93,19 @@ def check_names(spec: LossSpec, given: Collection[str]) -> None:
                 expected=f"exactly one of {', '.join(names)}",
                 got=", ".join(present) or "none of them",
             )
+    _check_company(spec, heads)
+
+
+def _check_company(spec: LossSpec, heads: Collection[str]) -> None:
+    for head in heads:
+        for needed in spec.inputs[head].needs:
+            if needed not in heads:
+                raise MissingInput(
+                    f"{head} is of use only with {needed}",
+                    at=f"inputs.{needed}",
+                    expected=f"{needed} beside {head}, or neither",
+                    got=f"only {', '.join(sorted(heads))}"[:200],
+                )
 
 
 def _to_kind(want: InputSpec, x: Tensor, at: str, options: Options, untyped: bool) -> Tensor:
@@ -143,7 +156,8 @@ def _classes_to_axis_1(want: InputSpec, x: Tensor, class_axis: int) -> Tensor:
 
 def _check_shapes(spec: LossSpec, inputs: dict[str, Tensor], untyped: frozenset[str]) -> Sizes:
     """Check every shape; `[]` in a format without shapes is no rows of any number of dimensions."""
-    sizes: Sizes = {}
+    # Hidden states have no axes beyond rows and features, so their items are rows.
+    sizes: Sizes = {"*spatial": ()} if HIDDEN in inputs else {}
     bare = [key for key in inputs if key in untyped and inputs[key].shape == (0,)]
     for key in [key for key in inputs if key not in bare] + bare:
         want = spec.inputs[key.partition("/")[0]]
@@ -192,8 +206,17 @@ def _sizes(size: tuple[int, ...]) -> str:
     return str(size[0]) if len(size) == 1 else str(list(size))
 
 
-def _check_form(spec: LossSpec, options: Options) -> None:
-    if options.gradient_form == "recipe" and spec.recipe is None:
+def _check_form(spec: LossSpec, options: Options, inputs: Collection[str]) -> None:
+    if options.gradient_form != "recipe":
+        return
+    if HIDDEN in inputs:
+        raise BadOption(
+            f"a recipe is of logits, and {HIDDEN} is given in their place",
+            at="gradient_form",
+            expected="dense, row_norms or top_k",
+            got="recipe",
+        )
+    if spec.recipe is None:
         having = ", ".join(each.name for each in CATALOG.values() if each.recipe)
         raise BadOption(
             f"{spec.name} has no recipe for its gradient",
