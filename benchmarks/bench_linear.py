@@ -51,7 +51,7 @@ def by_eager(tensors: dict[str, Tensor]) -> tuple[float, list[Tensor]]:
 
 
 def peak_kib() -> int:
-    """The most memory that was resident, of this program alone; getrusage begins at its parent's."""
+    """The most memory that this program had resident; getrusage would begin at its parent's."""
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 
 
