@@ -1,12 +1,20 @@
 """Servers of plain sockets, which behave or misbehave as a test wants."""
 
+import shutil
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Serve = Callable[[socket.socket], None]
+needs_openssl = pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="makes a certificate with openssl"
+)
 
 
 @contextmanager
@@ -77,3 +85,12 @@ def answering(*answers: bytes) -> Serve:
 
 def hang_up(sock: socket.socket) -> None:
     read_request(sock)
+
+
+def make_certificate(folder: Path) -> tuple[str, str]:
+    """Paths of a new key, and of a certificate of it for 127.0.0.1."""
+    key, certificate = str(folder / "key"), str(folder / "certificate")
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key]
+    command += ["-out", certificate, "-subj", "/CN=lossd", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run(command, check=True, capture_output=True)
+    return key, certificate

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
@@ -44,6 +45,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         enabled=settings.shared_memory,
         prefix=settings.shared_memory_prefix,
         most=settings.max_regions,
+        most_mapped_bytes=settings.max_mapped_bytes,
+        allocate=lambda size: engine.buffers.take((size,), np.uint8),
     )
 
     @asynccontextmanager

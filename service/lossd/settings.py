@@ -95,10 +95,17 @@ class Settings(BaseSettings):
     shared_memory_prefix: str = Field(
         "lossd",
         pattern=r"^[A-Za-z0-9_.\-]{0,100}$",
-        description="What the names in /dev/shm must begin with that callers may use.",
+        description="What the names of files in /dev/shm, and of memfds, must begin with that "
+        "callers may use.",
     )
     max_regions: int = Field(
         1024, ge=1, description="Shared-memory regions that may be registered at once."
+    )
+    max_mapped_bytes: int = Field(
+        4096 * MIB,
+        ge=0,
+        description="Bytes of callers' sealed memfds that a worker keeps mapped; a larger one is "
+        "copied at each call.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message that is logged."

@@ -409,3 +409,25 @@ def test_no_body_is_answered_with_a_bug(http: httpx.Client, name: str, data: st.
         request[place] = value
     reply = post(http, json.dumps(request, allow_nan=True).encode(), name)
     assert reply.status_code == 200 or assert_is_problem(reply)["status"] < 500
+
+
+@pytest.mark.parametrize(
+    ("broken", "method", "path"),
+    [
+        ("lossd.api.calls.to_message", "POST", "/v1/losses/mse"),
+        ("lossd.api.losses.list_losses", "GET", "/v1/losses"),
+        ("lossd.schema.oip.metadata", "GET", "/v2/models/mse"),
+    ],
+)
+def test_a_bug_is_a_problem_too_and_leaks_nothing(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch, broken: str, method: str, path: str
+) -> None:
+    monkeypatch.setattr(broken, None)
+    body = {"inputs": {"prediction": [1.0], "target": [2.0]}} if method == "POST" else None
+    got = http.request(method, path, json=body, headers={"x-request-id": "mine"})
+    assert got.status_code == 500 and got.headers["x-request-id"] == "mine"
+    problem = got.json()
+    assert problem["code"] == "internal_error" and "mine" in problem["detail"]
+    assert "NoneType" not in got.text and "Traceback" not in got.text
+    monkeypatch.undo()
+    assert http.request(method, path, json=body).is_success

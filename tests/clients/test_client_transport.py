@@ -1,13 +1,16 @@
 """What the blocking client makes of its transport, and when it takes httpx's."""
 
+import asyncio
+import gc
 import gzip
 import socket
+import weakref
 
 import httpx
 import numpy as np
 import pytest
 
-from lossd_client import Client, LossdError, TooLarge
+from lossd_client import AsyncClient, Client, LossdError, TooLarge
 from socket_servers import OK, answering, serving
 
 
@@ -59,3 +62,28 @@ def test_a_proxy_of_the_environment_is_used_unless_it_is_not_for_this_host(
 def test_a_unix_socket_and_a_transport_exclude_each_other() -> None:
     with pytest.raises(ValueError, match="uds"):
         Client(uds="/x", transport=httpx.MockTransport(lambda _: httpx.Response(200)))
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asynchronous"])
+def test_a_call_that_is_over_holds_no_memory(url: str, kind: str) -> None:
+    """Without the garbage collector's help, which may come after many large calls."""
+
+    async def compute() -> None:
+        async with AsyncClient(url) as client:
+            await client.compute("mse", prediction=np.zeros(1000), target=np.zeros(1000))
+            assert not [each for each in gc.get_objects() if type(each) is httpx.Response]
+
+    gc.collect()
+    gc.disable()
+    try:
+        if kind == "asynchronous":
+            asyncio.run(compute())
+            return
+        sent = np.zeros(1000)
+        watched = weakref.ref(sent)
+        with Client(url) as client:
+            client.compute("mse", prediction=sent, target=np.zeros(1000))
+            del sent
+            assert watched() is None
+    finally:
+        gc.enable()

@@ -1,9 +1,7 @@
 """The SDK's transport, against servers of plain sockets that behave and that misbehave."""
 
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -17,7 +15,17 @@ import numpy as np
 import pytest
 
 from lossd_client import SocketTransport
-from socket_servers import OK, Serve, answering, echo, hang_up, read_request, serving
+from socket_servers import (
+    OK,
+    Serve,
+    answering,
+    echo,
+    hang_up,
+    make_certificate,
+    needs_openssl,
+    read_request,
+    serving,
+)
 
 
 def post(
@@ -211,12 +219,9 @@ def test_a_request_that_would_confuse_a_server_is_not_sent() -> None:
         client.get("/", headers={"x": "a\r\nb: c"})
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
+@needs_openssl
 def test_tls_is_spoken_and_checked(tmp_path: Path) -> None:
-    key, certificate = str(tmp_path / "key"), str(tmp_path / "certificate")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key]
-    command += ["-out", certificate, "-subj", "/CN=lossd", "-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(command, check=True, capture_output=True)
+    key, certificate = make_certificate(tmp_path)
     here = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     here.load_cert_chain(certificate, key)
 

@@ -7,25 +7,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import httpx
 import torch
 from torch import Tensor
 
-from lossd import errors
-from lossd.cli.files import load
+from lossd.cli.files import load, whole_file
+from lossd.cli.remote import client, post
 from lossd.engine import compute, pick_device
-from lossd.errors import LossdError, UnreadableBody
+from lossd.errors import UnreadableBody
 from lossd.schema import parse_call, to_message
 from lossd.wire import CODECS, Message
 
 _JSON = CODECS["application/json"]
 _BINARY = CODECS["application/vnd.safetensors"]
 _NO_LIMIT = 1 << 62
-_BY_CODE = {
-    each.code: each
-    for each in vars(errors).values()
-    if isinstance(each, type) and issubclass(each, LossdError) and hasattr(each, "code")
-}
 
 
 def add_command(commands: Any) -> None:
@@ -34,24 +28,37 @@ def add_command(commands: Any) -> None:
         "eval",
         help="compute a loss of files",
         description="Inputs: .npy, .npz, .safetensors, .json, .csv. `--input name=file`; "
-        "`--input name=file:key` takes one tensor of a file that holds several.",
+        "`--input name=file:key` takes one tensor of a file that holds several. A table of any "
+        "size is `--inputs table.parquet` (or .arrow, .feather; needs the extra arrow): columns by "
+        "the names of the inputs are read; the rows, and with --gradients those of the sum, go to "
+        "the table --out beside the other columns.",
     )
     command.add_argument("loss")
     command.add_argument("--input", action="append", default=[], metavar="NAME=FILE", type=_pair)
+    command.add_argument("--inputs", metavar="TABLE", type=Path, help="a table with the inputs")
     command.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", type=_pair)
     command.add_argument("--reduction", choices=("mean", "sum", "none"))
     command.add_argument("--rows", action="store_true", help="answer every row's loss too")
     command.add_argument("--gradients", action="store_true", help="answer the gradients too")
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
-    command.add_argument("--out", type=Path, help="write the whole answer here, as safetensors")
+    command.add_argument("--out", type=Path, help="write the answer here: safetensors, or a table")
     command.add_argument("--url", help="compute on this service instead of in process")
     command.add_argument("--format", choices=("text", "json"), default="text")
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, mistake=command.error)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compute and print. Raises `LossdError` for data or a service that cannot be used."""
     request = _request(arguments)
+    answer = (_table if arguments.inputs else _files)(arguments, request)
+    if arguments.format == "json":
+        sys.stdout.write(_JSON.encode(answer).decode() + "\n")
+    else:
+        print(_text(answer))
+    return 0
+
+
+def _files(arguments: argparse.Namespace, request: Message) -> Message:
     if arguments.url:
         answer = _remote(arguments.url, arguments.loss, request)
     else:
@@ -59,15 +66,24 @@ def run(arguments: argparse.Namespace) -> int:
         device = pick_device(os.environ.get("LOSSD_DEVICE", "auto"))
         answer = to_message(call, compute(call, device))
     if arguments.out:
-        try:
-            arguments.out.write_bytes(_BINARY.encode(answer))
-        except OSError as err:
-            raise UnreadableBody(f"cannot write: {err.strerror}", at=str(arguments.out)) from err
-    if arguments.format == "json":
-        sys.stdout.write(_JSON.encode(answer).decode() + "\n")
-    else:
-        print(_text(answer))
-    return 0
+        with whole_file(arguments.out) as part:
+            part.write_bytes(_BINARY.encode(answer))
+    return answer
+
+
+def _table(arguments: argparse.Namespace, request: Message) -> Message:
+    if arguments.rows:
+        arguments.mistake("--rows goes with --input; the rows of a table are written to --out")
+    if arguments.gradients and not arguments.out:
+        arguments.mistake("the --gradients of a table are written to --out, which is not given")
+    try:
+        from lossd.cli.evaluate_table import evaluate_table
+    except ModuleNotFoundError as err:
+        detail = "tables need pyarrow: pip install 'lossd[arrow]'"
+        raise UnreadableBody(detail, at=str(arguments.inputs)) from err
+    return evaluate_table(
+        arguments.loss, arguments.inputs, arguments.out, _typed(request), arguments.url
+    )
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -122,37 +138,20 @@ def _value(text: str) -> Any:
 
 
 def _remote(url: str, loss: str, request: Message) -> Message:
-    """The same call over HTTP; numbers without a dtype get the one that they would have here."""
+    body = _BINARY.encode(_typed(request))
+    with client(url) as http:
+        content = post(http, f"/v1/losses/{loss}", body, _BINARY.media_type)
+    return _BINARY.decode(content, _NO_LIMIT)
+
+
+def _typed(request: Message) -> Message:
+    """The same call; numbers without a dtype get the one that they would have in process."""
     dtype = getattr(torch, request.fields["dtype"])
     tensors = {
         name: x.to(dtype) if name in request.untyped and x.is_floating_point() else x
         for name, x in request.tensors.items()
     }
-    body = _BINARY.encode(Message(tensors, request.fields))
-    headers = {"content-type": _BINARY.media_type}
-    address = f"{url.rstrip('/')}/v1/losses/{loss}"
-    try:
-        response = httpx.post(address, content=body, headers=headers, timeout=300.0)
-    except (httpx.HTTPError, httpx.InvalidURL) as err:
-        raise UnreadableBody(f"the service cannot be reached: {err}", at=url) from err
-    if response.is_success:
-        return _BINARY.decode(response.content, _NO_LIMIT)
-    raise _as_error(response)
-
-
-def _as_error(response: httpx.Response) -> LossdError:
-    try:
-        problem = response.json()
-        error = _BY_CODE[problem["code"]]
-    except (ValueError, KeyError, TypeError):
-        return UnreadableBody(f"the service answered {response.status_code}", at=str(response.url))
-    return error(
-        problem["detail"],
-        at=problem.get("at", ""),
-        expected=problem.get("expected"),
-        got=problem.get("got"),
-        indices=problem.get("indices"),
-    )
+    return Message(tensors, request.fields)
 
 
 def _text(answer: Message) -> str:

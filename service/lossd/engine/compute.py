@@ -82,7 +82,7 @@ def compute_plainly(call: Call, device: torch.device) -> Result:
     The result stays on the device.
     """
     by_autograd = [key for key in call.wrt if not (call.by_recipe and key == "logits")]
-    leaves = {key: _leaf(x, device, key in by_autograd) for key, x in call.inputs.items()}
+    leaves = {key: _leaf(call, x, device, key in by_autograd) for key, x in call.inputs.items()}
     with torch.set_grad_enabled(bool(by_autograd)):
         values = call.spec.fn(**call.arguments(leaves), params=call.params)
     row_weights = _per_item(call.row_weights, values)
@@ -109,8 +109,10 @@ def compute_plainly(call: Call, device: torch.device) -> Result:
     )
 
 
-def _leaf(x: Tensor, device: torch.device, differentiable: bool) -> Tensor:
-    return x.to(device).detach().requires_grad_(differentiable)
+def _leaf(call: Call, x: Tensor, device: torch.device, differentiable: bool) -> Tensor:
+    """In the compute dtype where it gets a gradient, which is then rounded once, at the end."""
+    leaf = x.to(device, call.compute_dtype if differentiable else x.dtype).detach()
+    return leaf.requires_grad_(differentiable)
 
 
 def _per_item(row_weights: Tensor | None, values: Tensor) -> Tensor | None:
@@ -144,11 +146,11 @@ def _gradients(
         found = torch.autograd.grad(values, leaves, outer, materialize_grads=True)
     else:
         found = tuple(torch.zeros_like(leaf) for leaf in leaves)
-    named = {key: _cast(call, each) for key, each in zip(wanted, found, strict=True)}
+    named = {key: _cast(call, key, each) for key, each in zip(wanted, found, strict=True)}
     warnings = gradient_overflows(named)
     return {key: call.as_sent(key, each) for key, each in named.items()}, warnings
 
 
-def _cast(call: Call, gradient: Tensor) -> Tensor:
+def _cast(call: Call, key: str, gradient: Tensor) -> Tensor:
     wanted = call.options.gradient_dtype
-    return gradient if wanted is None else gradient.to(getattr(torch, wanted))
+    return gradient.to(getattr(torch, wanted) if wanted else call.inputs[key].dtype)

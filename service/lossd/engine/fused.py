@@ -63,11 +63,12 @@ def is_possible(call: Call, device: torch.device) -> bool:
 def compute_by_kernel(
     kernel: Kernel, call: Call, buffers: Buffers, slices: Slices = ONE_SLICE
 ) -> Result | None:
-    """The result; None where the call may be one that the checks refuse, or nothing counts."""
+    """The result; None if the checks may refuse the call, or nothing counts in a mean."""
     rows, per_row = call.item_shape[0], math.prod(call.item_shape[1:])
     row_weights = None if call.row_weights is None else call.row_weights.numpy()
     denominator = _denominator(kernel.weigh(call), rows, per_row, row_weights)
-    if not 0.0 < denominator < math.inf:
+    # A sum divides by nothing, and a row without weight has the bits that it has among others.
+    if call.reduction == "mean" and not 0.0 < denominator < math.inf:
         return None
     scale = 1.0 / denominator if call.reduction == "mean" and call.cotangent is None else 1.0
     job = _job(call, rows, per_row, _outer(call, rows, row_weights, scale), buffers)
@@ -129,15 +130,18 @@ def _job(call: Call, rows: int, per_row: int, outer: NDArray[np.float32], buffer
     return Job(
         outer=outer,
         sums=np.empty(rows),
-        gradients={key: _gradient(call, call.inputs[key], buffers) for key in dense},
+        gradients={key: _gradient(call, key, buffers) for key in dense},
         **more,
     )
 
 
-def _gradient(call: Call, x: Tensor, buffers: Buffers) -> NDArray[Any]:
-    wanted = call.options.gradient_dtype
-    dtype = x.dtype if wanted is None else getattr(torch, wanted)
-    return buffers.take(tuple(x.shape), dtype_of_array(dtype))
+def _gradient(call: Call, key: str, buffers: Buffers) -> NDArray[Any]:
+    x, wanted = call.inputs[key], call.options.gradient_dtype
+    dtype = dtype_of_array(x.dtype if wanted is None else getattr(torch, wanted))
+    place = call.places.get(key)
+    if place is None or place.size != x.numel() * dtype.itemsize:
+        return buffers.take(tuple(x.shape), dtype)
+    return place.view(dtype).reshape(x.shape)
 
 
 def _weighted(

@@ -153,6 +153,7 @@ def _part_of(call: Call, cut: slice, logits: Tensor, scale: float) -> Call:
         inputs=inputs,
         options=call.options.model_copy(update=changes),
         item_shape=(rows,),
+        places={},
         row_weights=None if call.row_weights is None else call.row_weights[cut],
         cotangent=cotangent,
         wrt=(LOGITS,) if call.wrt else (),

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lossd.losses import CLASSIFIER, HIDDEN, LossParams, LossSpec
@@ -18,7 +20,8 @@ class Call:
     Those are checked by `check_values`, or by a kernel in its one pass over them; nothing else may
     compute with them before. Inputs are on the CPU, in the dtype that the caller sent. A group of
     named tensors appears in `inputs` as `name/member`, one entry each. `item_shape` is that of the
-    values, with rows first; () where there is one value for the whole call.
+    values, with rows first; () where there is one value for the whole call. `places` is memory that
+    dense gradients may be written to, by their inputs, where it is as large as they are.
     """
 
     spec: LossSpec
@@ -29,6 +32,7 @@ class Call:
     row_weights: Tensor | None = None
     cotangent: Tensor | None = None
     wrt: tuple[str, ...] = ()
+    places: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     @property
     def reduction(self) -> Reduction:

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from lossd.errors import BadOption, LossdError, NotAcceptable, UnexpectedInput, WrongShape
 from lossd.losses import LossSpec, find
+from lossd.schema._names import check_names
 from lossd.schema.call import Call, Result
-from lossd.schema.check import check_names, parse_call
+from lossd.schema.check import parse_call
 from lossd.schema.options import parse_options, parse_params
 from lossd.schema.reply import to_message
 from lossd.wire import Message

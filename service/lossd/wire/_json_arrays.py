@@ -77,7 +77,7 @@ def _read_small(text: bytes) -> Tensor | None:
         return None
     if len(flat) != math.prod(shape):
         return None
-    return torch.from_numpy(flat).reshape(shape)
+    return torch.from_numpy(flat.reshape(shape))
 
 
 def _has_only_legal_strings(text: bytes) -> bool:

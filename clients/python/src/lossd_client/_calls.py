@@ -2,13 +2,14 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from lossd_client._arrays import Packed
 from lossd_client._retry import read_retry_after_s
 from lossd_client._wire import MEDIA_TYPE, Parts, decode, encode
 from lossd_client.errors import ConnectionFailed, LossdError, TimedOut, from_problem
@@ -30,11 +31,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer, read whole. `body` is writable, and this answer's alone."""
+    """One answer, read whole. `body` is writable, and this answer's alone.
+
+    `is_resent`: the request was sent twice, and the first one may still be under way.
+    """
 
     status: int
     headers: httpx.Headers
     body: memoryview | bytearray
+    is_resent: bool = False
 
     @property
     def request_id(self) -> str:
@@ -67,15 +72,47 @@ def is_proxied(url: str) -> bool:
     return bool(named) and not proxy_bypass(parsed.netloc.decode("ascii"))
 
 
-def compute_request(
-    loss: str, inputs: Mapping[str, Any], tensors: Mapping[str, Any], fields: Mapping[str, Any]
-) -> Request:
-    """A call; tensors and fields that are None are left to the service's defaults."""
-    given = {name: x for name, x in {**inputs, **tensors}.items() if x is not None}
-    body = encode(given, {name: x for name, x in fields.items() if x is not None})
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are not None; the others are left to the service's defaults."""
+    return {name: x for name, x in values.items() if x is not None}
+
+
+def fields_of(
+    params: Mapping[str, Any] | None,
+    outputs: Sequence[str] | None,
+    wrt: Sequence[str] | None,
+    **options: Any,
+) -> dict[str, Any]:
+    """The fields of a call other than its tensors."""
+    fields = {
+        "params": None if params is None else dict(params),
+        "outputs": None if outputs is None else list(outputs),
+        "wrt": None if wrt is None else list(wrt),
+    }
+    return given({**fields, **options})
+
+
+def compute_request(loss: str, packed: Mapping[str, Packed], fields: Mapping[str, Any]) -> Request:
+    """A call."""
+    body = encode(packed, fields)
     length = sum(len(part) for part in body)
     headers = {"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE, "content-length": str(length)}
     return Request("POST", f"/v1/losses/{loss}", body, headers)
+
+
+def json_request(path: str, body: Mapping[str, Any]) -> Request:
+    """A POST of JSON."""
+    text = json.dumps(body, allow_nan=False).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(text))}
+    return Request("POST", path, [text], headers)
+
+
+def need_pyarrow() -> None:
+    """Raises `ImportError` that says how to get what streams need, if it is not there."""
+    try:
+        import pyarrow  # noqa: F401 # to know whether it can be
+    except ImportError as err:
+        raise ImportError("streams need pyarrow: pip install 'lossd-client[arrow]'") from err
 
 
 def list_request(family: str | None, search: str | None, kind: str | None) -> Request:
@@ -92,16 +129,25 @@ def whole_body(response: httpx.Response) -> memoryview | None:
     return body if is_plain else None
 
 
+def let_go(response: httpx.Response) -> None:
+    """Break the circle of a response and its stream, which would keep what was sent and received.
+
+    Large bodies must not wait for the garbage collector, which counts objects and not bytes.
+    """
+    response.stream = httpx.ByteStream(b"")
+
+
 def read_result(answer: Answer, sent: Sent) -> Result:
     """The result in an answer to what was sent. Raises `LossdError` if it holds none."""
     try:
         tensors, fields = decode(answer.body)
-        return result_of(tensors, fields, answer.request_id, _seconds(answer.headers), sent)
+        return result_of(tensors, fields, answer.request_id, seconds_of(answer.headers), sent)
     except (KeyError, TypeError, ValueError) as err:
         raise answer.unreadable(err) from err
 
 
-def _seconds(headers: httpx.Headers) -> dict[str, float]:
+def seconds_of(headers: httpx.Headers) -> dict[str, float]:
+    """How long each phase took on the service."""
     phases = headers.get("server-timing", "").split(",")
     pairs = (phase.strip().split(";dur=") for phase in phases)
     return {pair[0]: float(pair[1]) / 1e3 for pair in pairs if len(pair) == 2}

@@ -4,16 +4,26 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 
 from lossd_client import _calls
 from lossd_client._arrays import ArrayLike
+from lossd_client._memory import Kind
 from lossd_client._retry import Retry
+from lossd_client._shared import LEAST_BYTES, Steps, shared_calls
+from lossd_client._wire import pack_all
 from lossd_client.errors import LossdError
 from lossd_client.result import Result, Sent
 from lossd_client.transport import SocketTransport
+
+if TYPE_CHECKING:
+    from lossd_client.stream import Exchange, Stream
+
+T = TypeVar("T")
 
 
 class Client:
@@ -23,6 +33,10 @@ class Client:
     - `timeout_s`: to connect, and for each pause while sending and receiving.
     - `retry`: when to repeat; `Retry(times=0)` never does.
     - `uds`: path of the Unix socket of a service on this machine; `base_url` only names the host.
+    - `shared_memory`: move large tensors through memory that is shared with a service on this
+      machine (LOSSD_SHARED_MEMORY=1 there): True, or the kind that it must be of, "memfd" or "shm".
+      Where the service takes none, they go over the connection as always. See `empty`.
+    - `shared_memory_least_bytes`: smaller tensors go over the connection.
     - `transport`: of httpx, in place of `SocketTransport`, which copies no large body. Where the
       environment names a proxy for `base_url`, httpx's own transport is used.
 
@@ -37,6 +51,8 @@ class Client:
         retry: Retry | None = None,
         headers: Mapping[str, str] | None = None,
         uds: str | None = None,
+        shared_memory: bool | Kind = False,
+        shared_memory_least_bytes: int = LEAST_BYTES,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -45,6 +61,7 @@ class Client:
         self.base_url = _calls.base_url_or_default(base_url)
         if transport is None and (uds is not None or not _calls.is_proxied(self.base_url)):
             transport = SocketTransport(uds=uds)
+        self._sockets = transport if isinstance(transport, SocketTransport) else None
         self._retry = Retry() if retry is None else retry
         self._sleep = sleep
         self._http = httpx.Client(
@@ -53,6 +70,7 @@ class Client:
             headers=dict(headers or {}),
             transport=transport,
         )
+        self._shared = shared_calls(shared_memory, shared_memory_least_bytes)
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +84,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and give shared memory back; arrays stay good."""
+        if self._shared is not None:
+            self._shared.close()
         self._http.close()
 
     def compute(
@@ -98,22 +118,113 @@ class Client:
         Raises `BadRequest` and its kinds if the call cannot succeed as sent, other kinds of
         `LossdError` if it may elsewhere or later, `TypeError` for an input that holds no numbers.
         """
-        fields = {
-            "params": None if params is None else dict(params),
-            "reduction": reduction,
-            "outputs": None if outputs is None else list(outputs),
-            "wrt": None if wrt is None else list(wrt),
-            "gradient_dtype": gradient_dtype,
-            "gradient_form": gradient_form,
-            "gradient_top_k": gradient_top_k,
-            "nonfinite": nonfinite,
-            "class_axis": class_axis,
-        }
-        tensors = {"row_weights": row_weights, "cotangent": cotangent}
-        given = {**(inputs or {}), **named_inputs}
-        request = _calls.compute_request(loss, given, tensors, fields)
-        sent = Sent(given, class_axis, gradient_dtype)
+        fields = _calls.fields_of(
+            params,
+            outputs,
+            wrt,
+            reduction=reduction,
+            gradient_dtype=gradient_dtype,
+            gradient_form=gradient_form,
+            gradient_top_k=gradient_top_k,
+            nonfinite=nonfinite,
+            class_axis=class_axis,
+        )
+        named = {**(inputs or {}), **named_inputs}
+        beside = {"row_weights": row_weights, "cotangent": cotangent}
+        packed = pack_all(_calls.given({**named, **beside}))
+        sent = Sent(named, class_axis, gradient_dtype)
+        if (shared := self._shared) is not None:
+            result = self._repeated(lambda: self._follow(shared.call(loss, packed, fields, sent)))
+            if result is not None:
+                return result
+        request = _calls.compute_request(loss, packed, fields)
         return _calls.read_result(self._send(request), sent)
+
+    def empty(self, shape: int | Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
+        """An array of any content, in shared memory where there is some, else as of `np.empty`.
+
+            >>> logits = client.empty((4096, 1000))
+            >>> model.predict(batch, out=logits)
+            >>> client.compute("cross_entropy", logits=logits, labels=labels)  # copies no logits
+
+        A call takes such arrays, and parts of them, from where they are, whoever holds them (torch
+        tensors too), if they are contiguous. Do not write to them while a call is under way.
+        """
+        return np.empty(shape, dtype) if self._shared is None else self._shared.empty(shape, dtype)
+
+    def stream(
+        self,
+        loss: str,
+        batches: Any,
+        /,
+        *,
+        params: Mapping[str, Any] | None = None,
+        reduction: str | None = None,
+        outputs: Sequence[str] | None = None,
+        wrt: Sequence[str] | None = None,
+        gradient_dtype: str | None = None,
+        gradient_form: str | None = None,
+        gradient_top_k: int | None = None,
+        nonfinite: str | None = None,
+        class_axis: int | None = None,
+        inputs: Mapping[str, ArrayLike] | None = None,
+        ahead: int = 2,
+        most_batch_bytes: int = 4 * 1024**2,
+        windowed: bool | None = None,
+        **shared_inputs: ArrayLike,
+    ) -> "Stream":
+        """Compute one loss of batches, each answered as it comes, in constant memory.
+
+            >>> with client.stream("cross_entropy", "outputs.parquet") as stream:
+            ...     for batch in stream:
+            ...         print(batch["id"], batch.rows)
+            >>> stream.summary.value
+
+        `batches`: a pyarrow reader or table, the path of a Parquet file, or an iterable of record
+        batches, tables or dicts of arrays. Columns by the names of the loss's inputs, `row_weights`
+        and `cotangent` are read; others come back unchanged. Inputs that belong to no row, such as
+        `class_weights`, are keywords. Gradients, if `outputs` names them, are those of the sum.
+
+        - `ahead`: how many batches are sent before the answer to the first of them is read.
+        - `most_batch_bytes`: larger batches are cut.
+        - `windowed`: send each batch as a call of its own. Where a proxy or a `transport` other
+          than `SocketTransport` cannot send and receive at once, that is the default.
+
+        While it is iterated it raises what `compute` raises, with `at` like `batches[3].labels`,
+        and what `batches` raises. Raises `ImportError` without pyarrow, `ValueError` for a stream
+        that must not be windowed and cannot be otherwise.
+        """
+        _calls.need_pyarrow()
+        from lossd_client import stream as streaming
+
+        sockets = None if windowed else self._sockets
+        if windowed is False and sockets is None:
+            raise ValueError(
+                "httpx and proxies cannot send and receive at once: expected windowed=True, or "
+                "a SocketTransport"
+            )
+        fields = _calls.fields_of(
+            params,
+            outputs,
+            wrt,
+            reduction=reduction,
+            gradient_dtype=gradient_dtype,
+            gradient_form=gradient_form,
+            gradient_top_k=gradient_top_k,
+            nonfinite=nonfinite,
+            class_axis=class_axis,
+        )
+        plan = streaming.Plan(loss, fields, _calls.given({**(inputs or {}), **shared_inputs}))
+        source = streaming.Source(batches, most_batch_bytes, ahead)
+
+        def open_exchange() -> "Exchange":
+            if sockets is None:
+                return streaming.Windows(plan, self._send)
+            return self._repeated(
+                lambda: streaming.connected(plan, self._http, sockets, self.base_url)
+            )
+
+        return streaming.Stream(source, open_exchange)
 
     def losses(
         self, *, family: str | None = None, search: str | None = None, kind: str | None = None
@@ -142,16 +253,33 @@ class Client:
         return True
 
     def _send(self, request: _calls.Request) -> _calls.Answer:
+        return self._repeated(lambda: self._try(request))
+
+    def _repeated(self, work: Callable[[], T]) -> T:
         tried = 0
         while True:
             tried += 1
             try:
-                return self._try(request)
+                return work()
             except LossdError as err:
                 pause_s = self._retry.wait_s(err, tried)
                 if pause_s is None:
                     raise
             self._sleep(pause_s)
+
+    def _follow(self, steps: Steps[T]) -> T:
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    answer = self._try(request)
+                except BaseException as err:
+                    request = steps.throw(err)
+                else:
+                    request = steps.send(answer)
+        except StopIteration as end:
+            found: T = end.value
+            return found
 
     def _try(self, request: _calls.Request) -> _calls.Answer:
         prepared = self._http.build_request(
@@ -167,4 +295,8 @@ class Client:
                 read = bytearray().join(response.iter_bytes()) if body is None else body
         except httpx.TransportError as err:
             raise _calls.transport_error(err, self.base_url) from err
-        return _calls.checked(_calls.Answer(response.status_code, response.headers, read))
+        _calls.let_go(response)
+        is_resent = bool(response.extensions.get("resent"))
+        return _calls.checked(
+            _calls.Answer(response.status_code, response.headers, read, is_resent)
+        )

@@ -79,10 +79,10 @@ def result_of(
         denominator=float(tensors["denominator"]),
         count=int(np.asarray(tensors["count"])),
         rows=tensors.get("rows"),
-        gradients=_nested(tensors, "gradients") | _rebuilt(tensors, fields, sent),
-        row_norms=_nested(tensors, "gradient_row_norms"),
-        top_k_indices=_nested(tensors, "gradient_top_k_indices"),
-        top_k_values=_nested(tensors, "gradient_top_k_values"),
+        gradients=nested(tensors, "gradients") | _rebuilt(tensors, fields, sent),
+        row_norms=nested(tensors, "gradient_row_norms"),
+        top_k_indices=nested(tensors, "gradient_top_k_indices"),
+        top_k_values=nested(tensors, "gradient_top_k_values"),
         params=fields["params"],
         warnings=tuple(Warned(each["code"], each["detail"]) for each in fields["warnings"]),
         request_id=request_id,
@@ -101,7 +101,7 @@ def _rebuilt(tensors: dict[str, Array], fields: dict[str, Any], sent: Sent) -> d
     return {"logits": gradient}
 
 
-def _nested(tensors: dict[str, Array], prefix: str) -> dict[str, Any]:
+def nested(tensors: dict[str, Array], prefix: str) -> dict[str, Any]:
     """The tensors named `prefix.<input>`, a group's as a dict."""
     found: dict[str, Any] = {}
     for name, array in tensors.items():

@@ -9,6 +9,7 @@ import httpx
 import numpy as np
 
 from lossd_client._connections import Origin, Pool, connect
+from lossd_client._duplex import Duplex
 
 _PORTS = {"http": 80, "https": 443}
 _JOINED_BYTES = 64 * 1024  # what is sent together with the head, so that small calls are one packet
@@ -35,7 +36,8 @@ class SocketTransport(httpx.BaseTransport):
 
     httpx's timeouts hold for each pause: `connect`, `write`, `read`. There is no wait for a free
     connection, hence no `pool` timeout. A kept connection that turns out dead before any answer is
-    replaced once by a new one, so the request must be safe to repeat.
+    replaced once by a new one, so the request must be safe to repeat; then
+    `response.extensions["resent"]` is true.
     """
 
     def __init__(
@@ -59,7 +61,22 @@ class SocketTransport(httpx.BaseTransport):
                 return self._exchange(request, origin, kept)
             except Unanswered:
                 pass  # it died between two requests; the next one is new
-        return self._exchange(request, origin, self._connect(request, origin))
+        response = self._exchange(request, origin, self._connect(request, origin))
+        response.extensions["resent"] = kept is not None
+        return response
+
+    def open_duplex(self, request: httpx.Request) -> Duplex:
+        """Send the head of a request whose body follows in chunks, on a connection of its own.
+
+        Raises `httpx.TransportError`.
+        """
+        connection = self._connect(request, self._origin(request.url))
+        try:
+            with named_as(httpx.WriteTimeout, httpx.WriteError, request):
+                return Duplex(connection, _head(request), _timeout_s(request, "read"))
+        except httpx.TransportError:
+            connection.close()
+            raise
 
     def close(self) -> None:
         """Close every connection."""
@@ -75,7 +92,7 @@ class SocketTransport(httpx.BaseTransport):
     def _connect(self, request: httpx.Request, origin: Origin) -> http.client.HTTPConnection:
         timeout_s = _timeout_s(request, "connect")
         tls = self._tls() if origin[0] == "https" else None
-        with _named_as(httpx.ConnectTimeout, httpx.ConnectError, request):
+        with named_as(httpx.ConnectTimeout, httpx.ConnectError, request):
             return connect(origin, timeout_s, tls, self._uds)
 
     def _tls(self) -> ssl.SSLContext:
@@ -93,7 +110,7 @@ class SocketTransport(httpx.BaseTransport):
             failure = _send(request, connection)
             with closing(http.client.HTTPResponse(connection.sock, method=request.method)) as got:
                 _await_answer(request, connection, got, failure)
-                with _named_as(httpx.ReadTimeout, httpx.ReadError, request):
+                with named_as(httpx.ReadTimeout, httpx.ReadError, request):
                     body = _read_body(got, self._most_bytes)
                 is_reusable = failure is None and not got.will_close
             return _response(got, body)
@@ -105,7 +122,7 @@ class SocketTransport(httpx.BaseTransport):
 
 
 @contextmanager
-def _named_as(
+def named_as(
     timed_out: type[httpx.TimeoutException],
     failed: type[httpx.NetworkError],
     request: httpx.Request,
@@ -195,7 +212,7 @@ def _await_answer(
     if not has_begun:
         detail = f"the connection ended before an answer: {failure or 'closed'}"
         raise Unanswered(detail, request=request) from failure
-    with _named_as(httpx.ReadTimeout, httpx.ReadError, request):
+    with named_as(httpx.ReadTimeout, httpx.ReadError, request):
         got.begin()
     if got.status < 200:
         raise httpx.RemoteProtocolError(f"answered {got.status}, which is no final answer")

@@ -1,0 +1,196 @@
+"""Rows of any layout and precision, brought before a kernel as contiguous float32.
+
+A kernel computes items whose classes lie side by side in float32. Calls of that kind are passed
+to it as they are. Of others a block of items at a time is copied into a scratch that stays in the
+cache: half precision widened, (rows, classes, *spatial) turned so that classes are innermost; and
+gradients are copied back the same way, rounded once.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lossd.engine.kernels._arrays import as_tensor
+from lossd.engine.kernels._job import FINE, OVERFLOW, SUSPECT, Job, Rows
+from lossd.schema import Call
+
+BLOCK_ELEMENTS = 64 * 1024
+NO_ROWS: NDArray[np.float32] = np.empty((0, 0), np.float32)
+NO_LABELS: NDArray[np.int64] = np.empty(0, np.int64)
+NO_WEIGHTS: NDArray[np.float32] = np.empty(0, np.float32)
+_NOBODY_ASKED: NDArray[np.float64] = np.empty(0)
+# The least size that a float16 or bfloat16 gradient rounds to infinity.
+_TOO_LARGE = {torch.float16: 65520.0, torch.bfloat16: 3.3961775e38}
+Core = Callable[..., int]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A compiled function and its arguments, in their order.
+
+    The function takes `inputs` as (items, classes), `labels` as (items,), `constants`, and of the
+    job: outer, values, the recipe's log_sum_exp and factor if `has_recipe`, and the gradients of
+    `wrt` as (items, classes). What there is not is an array of size 0.
+    """
+
+    core: Core
+    inputs: tuple[Tensor | None, ...]
+    labels: Tensor | None
+    constants: tuple[Any, ...]
+    wrt: tuple[str, ...]
+    has_recipe: bool = False
+
+
+def rows_of(plan: Plan, call: Call, job: Job) -> Rows:
+    """A function that computes rows from `start` to `stop` of a call."""
+    gradients = [job.gradients.get(key) for key in plan.wrt]
+    per_row = math.prod(call.item_shape[1:])
+    present = [x for x in plan.inputs if x is not None]
+    is_plain = per_row == 1 and all(x.dtype == torch.float32 for x in present)
+    if is_plain and all(x is None or x.dtype == np.float32 for x in gradients):
+        return _straight(plan, call, job, gradients)
+    return _Turned(plan, job, gradients, per_row).run
+
+
+def _straight(
+    plan: Plan, call: Call, job: Job, gradients: Sequence[NDArray[np.float32] | None]
+) -> Rows:
+    """Without a copy."""
+    rows, core = call.item_shape[0], plan.core
+    shape = (rows, -1)
+    inputs = [NO_ROWS if x is None else x.numpy().reshape(shape) for x in plan.inputs]
+    labels = NO_LABELS if plan.labels is None else plan.labels.numpy().reshape(-1)
+    outer = job.outer.reshape(-1)
+    values: list[NDArray[np.float64]] = [job.sums, *_recipe(plan, job)]
+    wanted = [NO_ROWS if x is None else x.reshape(shape) for x in gradients]
+
+    def work(start: int, stop: int) -> int:
+        if start == 0 and stop == rows:
+            return core(*inputs, labels, *plan.constants, outer, *values, *wanted)
+        part = slice(start, stop)
+        return core(
+            *(x[part] for x in inputs),
+            labels[part],
+            *plan.constants,
+            outer[part] if outer.size > 1 else outer,
+            *(x[part] for x in values),
+            *(x[part] for x in wanted),
+        )
+
+    return work
+
+
+def _recipe(plan: Plan, job: Job) -> list[NDArray[np.float64]]:
+    if not plan.has_recipe:
+        return []
+    if job.log_sum_exp is None or job.factor is None:
+        return [_NOBODY_ASKED, _NOBODY_ASKED]
+    return [job.log_sum_exp, job.factor]
+
+
+class _Turned:
+    """Through a scratch, in blocks of whole rows, or of a part of one long row."""
+
+    def __init__(
+        self, plan: Plan, job: Job, gradients: Sequence[NDArray[Any] | None], per_row: int
+    ) -> None:
+        self._plan, self._job, self._per_row = plan, job, per_row
+        self._inputs = [None if x is None else _items_inside(x, per_row) for x in plan.inputs]
+        self._gradients = [
+            None if x is None else _items_inside(as_tensor(x), per_row) for x in gradients
+        ]
+        self._labels = NO_LABELS if plan.labels is None else plan.labels.numpy().reshape(-1)
+        self._recipe = _recipe(plan, job)
+        self._classes = next(x.shape[2] for x in self._inputs if x is not None)
+        self._items = max(1, BLOCK_ELEMENTS // max(1, self._classes))
+
+    def run(self, start: int, stop: int) -> int:
+        """Rows from `start` to `stop`."""
+        per_row = self._per_row
+        rows, step = max(1, self._items // per_row), min(self._items, per_row)
+        most = min(rows, stop - start) * step
+        scratch = [
+            None if x is None else torch.empty((most, self._classes))
+            for x in (*self._inputs, *self._gradients)
+        ]
+        values = np.empty(most)
+        found = FINE
+        for first in range(start, stop, rows):
+            last = min(first + rows, stop)
+            for begin in range(0, per_row, step):
+                inside = slice(begin, min(begin + step, per_row))
+                found |= self._block(slice(first, last), inside, scratch, values)
+                if found & SUSPECT:
+                    return found
+        return found
+
+    def _block(
+        self, rows: slice, inside: slice, scratch: Sequence[Tensor | None], values: NDArray[Any]
+    ) -> int:
+        count = (rows.stop - rows.start) * (inside.stop - inside.start)
+        begin = rows.start * self._per_row + inside.start
+        flat = slice(begin, begin + count)
+        taken = []
+        for x, into in zip(self._inputs, scratch, strict=False):
+            if x is None or into is None:
+                taken.append(NO_ROWS)
+                continue
+            from_here = x[rows, inside]
+            into[:count].view(from_here.shape).copy_(from_here)
+            taken.append(into[:count].numpy())
+        wanted = scratch[len(self._inputs) :]
+        values = values[:count]
+        found = self._plan.core(
+            *taken,
+            self._labels[flat],
+            *self._plan.constants,
+            self._outer_of(rows, inside, flat),
+            values,
+            *(x[flat] for x in self._recipe),
+            *(NO_ROWS if x is None else x[:count].numpy() for x in wanted),
+        )
+        if found & SUSPECT:
+            return found
+        self._keep(values, rows, inside, flat)
+        for x, each in zip(self._gradients, wanted, strict=True):
+            if x is not None and each is not None:
+                into = x[rows, inside]
+                into.copy_(each[:count].view(into.shape))
+                found |= _overflow(each[:count], x.dtype)
+        return found
+
+    def _outer_of(self, rows: slice, inside: slice, flat: slice) -> NDArray[np.float32]:
+        outer = self._job.outer
+        if outer.size == 1:
+            return outer.reshape(1)
+        if outer.shape[1] == self._per_row:
+            return outer.reshape(-1)[flat]
+        return np.repeat(outer[rows, 0], inside.stop - inside.start)
+
+    def _keep(self, values: NDArray[np.float64], rows: slice, inside: slice, flat: slice) -> None:
+        if self._job.values is not None:
+            self._job.values.reshape(-1)[flat] = values
+        sums = values.reshape(rows.stop - rows.start, -1).sum(1)
+        if inside.start == 0:
+            self._job.sums[rows] = sums
+        else:
+            self._job.sums[rows] += sums
+
+
+def _items_inside(x: Tensor, per_row: int) -> Tensor:
+    """A view as (rows, items per row, classes)."""
+    return x.contiguous().view(x.shape[0], -1, per_row).transpose(1, 2)
+
+
+def _overflow(gradient: Tensor, dtype: torch.dtype) -> int:
+    limit = _TOO_LARGE.get(dtype)
+    if limit is None:
+        return FINE
+    least, most = torch.aminmax(gradient)
+    return OVERFLOW if max(-least.item(), most.item()) >= limit else FINE

@@ -1,0 +1,243 @@
+"""Minus the logarithm of a softmax: what cross_entropy and focal are made of, value and gradient.
+
+The term of the class that counts is kept out of the sum of exponentials. What is left is the miss,
+1 - p = rest / total, to float32's relative precision even where p rounds to 1: so are the value,
+log1p(rest), and the gradient at that class.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from lossd.compiled import compiled, inlined
+from lossd.engine.kernels._job import FINE, SUSPECT
+from lossd.engine.kernels._lanes import is_lane, lanes_of, load, store, sum_of, where
+from lossd.engine.kernels._rows import (
+    LOWEST,
+    ONE,
+    PIECE,
+    ZERO,
+    distribution_is_sound,
+    exp_and_sum,
+    largest,
+    log_of_total,
+    multiply,
+    position,
+)
+
+
+@compiled(
+    "int64(float32[:, ::1], int64[::1], boolean, int64, float32[::1], float64, boolean, boolean,"
+    " float32[:], float64[::1], float64[::1], float64[::1], float32[:, ::1])"
+)
+def labelled(
+    logits: Any,
+    labels: Any,
+    may_ignore: bool,
+    ignore_index: int,
+    weights: Any,
+    gamma: float,
+    detached: bool,
+    weighs_factor: bool,
+    outer: Any,
+    values: Any,
+    log_sum_exp: Any,
+    factors: Any,
+    gradient: Any,
+) -> int:
+    """Values -w_y (1 - p_y)^gamma log p_y; gradients w_y slope (p - onehot(y)).
+
+    slope = (1 - p_y)^gamma - gamma p_y (1 - p_y)^(gamma - 1) log p_y, without the second term if
+    `detached`. Fused checks: NaN, +inf, rows without a possible class, labels.
+    """
+    classes = logits.shape[1]
+    for i in range(logits.shape[0]):
+        z, label = logits[i], labels[i]
+        ignored = may_ignore and label == ignore_index
+        if ignored:
+            label = -1
+        elif not 0 <= label < classes:
+            return SUSPECT
+        most = largest(z)
+        rest = exp_and_sum(z, most, label, gradient[i] if gradient.size else z[:0])
+        if ignored:
+            if not rest < math.inf:
+                return SUSPECT
+            values[i] = 0.0
+            if gradient.size:
+                gradient[i] = ZERO
+            if factors.size:
+                factors[i] = log_sum_exp[i] = 0.0
+            continue
+        lead = np.float64(most) - np.float64(z[label])
+        own = math.exp(-lead)
+        total = rest + own
+        if not total < math.inf:
+            return SUSPECT
+        log_total = log_of_total(rest, own, lead)
+        value = lead + log_total
+        slope, weight = 1.0, np.float64(weights[label]) if weights.size else 1.0
+        if gamma > 0.0 and lead < math.inf:
+            miss = rest / total
+            modulation = miss**gamma
+            slope = modulation
+            if not detached and miss > 0.0:
+                slope += gamma * (own / total) * value * miss ** (gamma - 1.0)
+            value *= modulation
+        values[i] = weight * value if weight != 0.0 else 0.0
+        factor = np.float64(outer[min(i, outer.size - 1)]) * slope
+        if factors.size:
+            factors[i] = factor * weight if weighs_factor else factor
+            log_sum_exp[i] = np.float64(most) + log_total if factors[i] != 0.0 else 0.0
+        if gradient.size:
+            factor *= weight / total
+            multiply(gradient[i], factor)
+            gradient[i, label] = -factor * rest
+    return FINE
+
+
+@inlined()
+def _possible(z: Any) -> float:
+    """How many logits are not -inf."""
+    count, one, none, lowest = 0.0, lanes_of(ONE), lanes_of(ZERO), lanes_of(LOWEST)
+    for start in range(0, z.size, PIECE):
+        piece = none
+        for j in range(start, min(start + PIECE, z.size), 16):
+            piece = piece + where(load(z, j, LOWEST) > lowest, one, none)
+        count += sum_of(piece)
+    return count
+
+
+@inlined()
+def _targets(z: Any, t: Any, weights: Any, kept: np.float32, share: np.float32, j: int) -> Any:
+    """Sixteen u, of which hard labels are no part."""
+    nothing = lanes_of(ZERO)
+    u = where(load(z, j, LOWEST) > lanes_of(LOWEST), lanes_of(share), nothing)
+    if t.size:
+        u = u + load(t, j, ZERO) * lanes_of(kept)
+    if weights.size:
+        u = u * load(weights, j, ZERO)
+    return u
+
+
+@inlined()
+def _sums(
+    z: Any,
+    most: np.float32,
+    t: Any,
+    weights: Any,
+    kept: np.float32,
+    share: np.float32,
+    without: int,
+) -> tuple[float, float]:
+    """The sums of u (most - z) and of u, both but for one class."""
+    distances, total = 0.0, 0.0
+    nothing, top = lanes_of(ZERO), lanes_of(most)
+    for start in range(0, z.size, PIECE):
+        far, piece = nothing, nothing
+        for j in range(start, min(start + PIECE, z.size), 16):
+            u = _targets(z, t, weights, kept, share, j)
+            u = where(is_lane(without - j), nothing, u)
+            piece = piece + u
+            far = far + where(u == nothing, nothing, u * (top - load(z, j, LOWEST)))
+        distances += sum_of(far)
+        total += sum_of(piece)
+    return distances, total
+
+
+@inlined()
+def _pull(
+    z: Any,
+    t: Any,
+    weights: Any,
+    kept: np.float32,
+    share: np.float32,
+    factor: float,
+    of_exponentials: float,
+    e: Any,
+) -> None:
+    """Turn exponentials into gradients."""
+    a, b = lanes_of(np.float32(of_exponentials)), lanes_of(np.float32(factor))
+    for j in range(0, z.size, 16):
+        u = _targets(z, t, weights, kept, share, j)
+        store(e, j, load(e, j, ZERO) * a - b * u)
+
+
+@compiled(
+    "int64(float32[:, ::1], float32[:, ::1], int64[::1], boolean, int64, float32[::1], float64,"
+    " float64, float32[:], float64[::1], float64[::1], float64[::1], float32[:, ::1])"
+)
+def spread(
+    logits: Any,
+    targets: Any,
+    labels: Any,
+    may_ignore: bool,
+    ignore_index: int,
+    weights: Any,
+    smoothing: float,
+    tolerance: float,
+    outer: Any,
+    values: Any,
+    log_sum_exp: Any,
+    factors: Any,
+    gradient: Any,
+) -> int:
+    """Values -sum_k u_k log p_k; gradients p sum(u) - u; u_k = w_k ((1 - a) t_k + a / K possible).
+
+    t is one-hot where there are labels. Fused checks: those of `labelled`; targets in [0, 1] whose
+    sum is within `tolerance` of 1.
+    """
+    classes = logits.shape[1]
+    for i in range(logits.shape[0]):
+        z, label = logits[i], -1
+        if labels.size:
+            label = labels[i]
+            if may_ignore and label == ignore_index:
+                if not exp_and_sum(z, largest(z), -1, z[:0]) < math.inf:
+                    return SUSPECT
+                values[i] = 0.0
+                if gradient.size:
+                    gradient[i] = ZERO
+                if factors.size:
+                    factors[i] = log_sum_exp[i] = 0.0
+                continue
+            if not 0 <= label < classes:
+                return SUSPECT
+        most = largest(z)
+        special = label if labels.size else position(z, most)
+        if special < 0:
+            return SUSPECT
+        t = targets[i] if targets.size else z[:0]
+        if targets.size and not distribution_is_sound(t, tolerance):
+            return SUSPECT
+        e = gradient[i] if gradient.size else z[:0]
+        rest = exp_and_sum(z, most, special, e)
+        lead = np.float64(most) - np.float64(z[special])
+        own = math.exp(-lead)
+        total = rest + own
+        if not total < math.inf:
+            return SUSPECT
+        share = np.float32(smoothing / _possible(z) if smoothing > 0.0 else 0.0)
+        kept = np.float32(1.0 - smoothing)
+        distances, others = _sums(z, most, t, weights, kept, share, special)
+        u = np.float64(kept) * (np.float64(t[special]) if t.size else 1.0)
+        if lead < math.inf:
+            u += np.float64(share)
+        if weights.size:
+            u *= np.float64(weights[special])
+        if u != 0.0:
+            distances += u * lead
+        weight = others + u
+        if not weight < math.inf:
+            return SUSPECT
+        log_total = log_of_total(rest, own, lead)
+        values[i] = distances + weight * log_total
+        factor = np.float64(outer[min(i, outer.size - 1)])
+        if factors.size:
+            factors[i] = factor
+            log_sum_exp[i] = np.float64(most) + log_total if factor != 0.0 else 0.0
+        if gradient.size:
+            _pull(z, t, weights, kept, share, factor, factor * weight / total, e)
+            e[special] = factor * (others - weight * rest / total)
+    return FINE

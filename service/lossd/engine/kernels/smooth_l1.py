@@ -1,0 +1,33 @@
+"""Smooth L1; absolute error where beta is 0."""
+
+from typing import Any
+
+import numpy as np
+
+from lossd.compiled import inlined
+from lossd.engine.kernels._elementwise import AS_WRITTEN, bind_pairs, compiled_rows
+from lossd.engine.kernels._elementwise import applies as applies
+from lossd.engine.kernels._elementwise import weigh as weigh
+from lossd.engine.kernels._job import Job, Rows
+from lossd.schema import Call
+
+_ONE, _ZERO, _HALF = np.float32(1), np.float32(0), np.float32(0.5)
+
+
+@inlined(AS_WRITTEN)
+def _of_element(x: Any, y: Any, c: Any, beta: Any, k1: Any, k2: Any, k3: Any) -> Any:
+    d = x - y
+    size = abs(d)
+    square_part = size if size < beta else beta
+    share = square_part / beta  # NaN where beta is 0, which nobody uses
+    share = share if size < beta else (_ONE if size > _ZERO else _ZERO)
+    return share * (size - _HALF * square_part), share if d > _ZERO else -share
+
+
+_rows = compiled_rows("smooth_l1", _of_element)
+
+
+def bind(call: Call, job: Job) -> Rows:
+    """Rows of a call."""
+    params: Any = call.params
+    return bind_pairs(_rows, call, job, "prediction", "target", constants=(params.beta,))
