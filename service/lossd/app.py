@@ -1,5 +1,6 @@
 """The composition root: the only module that knows every other."""
 
+import gc
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import Receive, Scope, Send
 
 from lossd import __version__
 from lossd.api import health, losses, oip, problem, streams
@@ -53,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await engine.off_loop(engine.warm_up)
         await engine.off_loop(app.openapi)
+        gc.freeze()  # what is there now stays: no collection need look at it again
         app.state.ready = True
         yield
         app.state.ready = False
@@ -84,15 +86,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 class _Service(FastAPI):
-    """FastAPI behind the edge, which is outside everything that FastAPI itself wraps."""
+    """FastAPI behind the edge, which is outside everything that FastAPI itself does."""
 
     def __init__(self, *, hots: Hots, **named: Any) -> None:
         super().__init__(**named)
-        self._hots = hots
+        self._edge = Edge(super().__call__, hots)
 
-    def build_middleware_stack(self) -> ASGIApp:
-        """What serves each request."""
-        return Edge(super().build_middleware_stack(), self._hots)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        await self._edge(scope, receive, send)
 
 
 def _state_folder(settings: Settings) -> Path:

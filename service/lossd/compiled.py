@@ -48,6 +48,15 @@ def inlined(flags: frozenset[str] = EXACT) -> Callable[[Callable[..., Any]], Any
     return compile_it
 
 
+def called(flags: frozenset[str] = EXACT) -> Callable[[Callable[..., Any]], Any]:
+    """A function that only kernels call, of their types; it stays one, so that it compiles once."""
+
+    def compile_it(function: Callable[..., Any]) -> Any:
+        return numba.njit(fastmath=set(flags), no_cpython_wrapper=True, **_OPTIONS)(function)
+
+    return compile_it
+
+
 @contextmanager
 def _own_cache(sources: Path) -> Iterator[None]:
     """Keep what is compiled in a folder named after the text of all files beside the function's.

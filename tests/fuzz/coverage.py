@@ -14,6 +14,7 @@ from fuzz.targets import TARGETS, attempt
 # The modules that each reader runs through. `Target.read` calls none of their functions that write.
 MODULES = {
     "json": ("json", "_json_arrays"),
+    "json_scan": ("json", "_json_arrays", "_json_scan"),  # whose compiled lines cannot be seen
     "safetensors": ("safetensors",),
     "npz": ("npz",),
     "arrow": ("arrow", "_arrow_columns", "_arrow_envelope", "_flatbuffer"),

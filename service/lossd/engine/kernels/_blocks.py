@@ -110,6 +110,7 @@ class _Turned:
         self._classes = next(x.shape[2] for x in self._inputs if x is not None)
         self._items = max(1, BLOCK_ELEMENTS // max(1, self._classes))
 
+    @np.errstate(over="ignore")  # a value that float32 does not hold is infinite in it
     def run(self, start: int, stop: int) -> int:
         """Rows from `start` to `stop`."""
         per_row = self._per_row

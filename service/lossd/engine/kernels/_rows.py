@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lossd.compiled import inlined
+from lossd.compiled import called, inlined
 from lossd.engine.kernels._lanes import (
     any_of,
     exp_of_negative,
@@ -23,8 +23,8 @@ PIECE = 512  # terms that are added in float32 lanes before the sum goes on in f
 ZERO, ONE, LOWEST = np.float32(0), np.float32(1), np.float32(-np.inf)
 
 
-@inlined()
-def largest(z: Any) -> np.float32:
+@called()
+def largest(z: Any) -> Any:
     """The largest of a row; NaNs are passed over."""
     found = lanes_of(LOWEST)
     for j in range(0, z.size, 16):
@@ -32,7 +32,7 @@ def largest(z: Any) -> np.float32:
     return largest_of(found)
 
 
-@inlined()
+@called()
 def position(z: Any, value: np.float32) -> int:
     """Where a row first holds a value; -1 if nowhere."""
     wanted = lanes_of(value)
@@ -44,7 +44,7 @@ def position(z: Any, value: np.float32) -> int:
     return -1
 
 
-@inlined()
+@called()
 def exp_and_sum(z: Any, shift: np.float32, without: int, out: Any) -> float:
     """The sum of e^(z - shift) but for the one at `without`, which may be nowhere.
 
@@ -63,7 +63,7 @@ def exp_and_sum(z: Any, shift: np.float32, without: int, out: Any) -> float:
     return total
 
 
-@inlined()
+@called()
 def multiply(x: Any, factor: float) -> None:
     """Multiply in place."""
     factors = lanes_of(np.float32(factor))
@@ -71,7 +71,7 @@ def multiply(x: Any, factor: float) -> None:
         store(x, j, load(x, j, ZERO) * factors)
 
 
-@inlined()
+@called()
 def distribution_is_sound(t: Any, tolerance: float) -> bool:
     """Whether all are in [0, 1], and their sum in all doubt is within a tolerance of 1.
 
@@ -102,8 +102,8 @@ def log_of_total(rest: float, own: float, lead: float) -> float:
     return math.log1p(rest) if lead == 0.0 else math.log(rest + own)
 
 
-@inlined()
-def all_finite(z: Any) -> bool:
+@called()
+def all_finite(z: Any) -> Any:
     """Whether none is NaN or infinite."""
     zero = lanes_of(ZERO)
     found = zero
@@ -112,8 +112,8 @@ def all_finite(z: Any) -> bool:
     return not any_of(found != zero)
 
 
-@inlined()
-def has_nan(z: Any) -> bool:
+@called()
+def has_nan(z: Any) -> Any:
     """Whether any is NaN."""
     found = lanes_of(ZERO)
     for j in range(0, z.size, 16):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lossd.compiled import compiled, inlined
+from lossd.compiled import called, compiled, inlined
 from lossd.engine.kernels._job import FINE, SUSPECT
 from lossd.engine.kernels._lanes import is_lane, lanes_of, load, store, sum_of, where
 from lossd.engine.kernels._rows import (
@@ -97,7 +97,7 @@ def labelled(
     return FINE
 
 
-@inlined()
+@called()
 def _possible(z: Any) -> float:
     """How many logits are not -inf."""
     count, one, none, lowest = 0.0, lanes_of(ONE), lanes_of(ZERO), lanes_of(LOWEST)
@@ -121,7 +121,7 @@ def _targets(z: Any, t: Any, weights: Any, kept: np.float32, share: np.float32, 
     return u
 
 
-@inlined()
+@called()
 def _sums(
     z: Any,
     most: np.float32,
@@ -146,7 +146,7 @@ def _sums(
     return distances, total
 
 
-@inlined()
+@called()
 def _pull(
     z: Any,
     t: Any,

@@ -38,12 +38,14 @@ def of_labels(
         return 1.0
     y = labels.numpy().reshape(labels.shape[0], -1)
     if not weights.size:
-        return (y != ignore_index).astype(np.float64)
+        counted: NDArray[np.float64] = (y != ignore_index).astype(np.float64)
+        return counted
     counts = (y >= 0) & (y < weights.size)
     if ignore_index is not None:
         counts &= y != ignore_index
     of_item: NDArray[np.float64] = weights.astype(np.float64).take(y, mode="clip")
-    return np.where(counts, of_item, 0.0)
+    of_item[~counts] = 0.0
+    return of_item
 
 
 def tolerance_of(call: Call, key: str) -> float:

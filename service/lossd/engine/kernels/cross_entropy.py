@@ -47,12 +47,12 @@ def bind(call: Call, job: Job) -> Rows:
     may_ignore = params.ignore_index is not None
     ignoring = (may_ignore, params.ignore_index if may_ignore else 0)
     if labels is not None and not params.label_smoothing:
-        constants = (*ignoring, weights, 0.0, False, False)
-        plan = Plan(labelled, (logits,), labels, constants, ("logits",), has_recipe=True)
+        hard = (*ignoring, weights, 0.0, False, False)
+        plan = Plan(labelled, (logits,), labels, hard, ("logits",), has_recipe=True)
     else:
         tolerance = math.inf
         if targets is not None:
             tolerance = _weights.tolerance_of(call, "target_probabilities")
-        constants = (*ignoring, weights, params.label_smoothing, tolerance)
-        plan = Plan(spread, (logits, targets), labels, constants, ("logits",), has_recipe=True)
+        soft = (*ignoring, weights, params.label_smoothing, tolerance)
+        plan = Plan(spread, (logits, targets), labels, soft, ("logits",), has_recipe=True)
     return rows_of(plan, call, job)

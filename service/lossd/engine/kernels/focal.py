@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import Plan, rows_of
+from lossd.engine.kernels._blocks import NO_WEIGHTS, Plan, rows_of
 from lossd.engine.kernels._job import Job, Rows
 from lossd.engine.kernels._softmax import labelled
 from lossd.schema import Call
@@ -20,7 +20,7 @@ def applies(call: Call) -> bool:
 def weigh(call: Call) -> NDArray[np.float64] | float:
     """1 each, 0 where ignored."""
     params: Any = call.params
-    return _weights.of_labels(call.inputs["labels"], _weights.NO_WEIGHTS, params.ignore_index)
+    return _weights.of_labels(call.inputs["labels"], NO_WEIGHTS, params.ignore_index)
 
 
 def bind(call: Call, job: Job) -> Rows:

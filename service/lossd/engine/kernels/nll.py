@@ -1,0 +1,74 @@
+"""Negative log-likelihood: one number of a row, and a gradient of nothing else."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossd.compiled import compiled
+from lossd.engine.kernels import _weights
+from lossd.engine.kernels._blocks import Plan, rows_of
+from lossd.engine.kernels._job import FINE, SUSPECT, Job, Rows
+from lossd.engine.kernels._rows import LOWEST, ZERO, has_nan, largest
+from lossd.schema import Call
+
+
+def applies(call: Call) -> bool:
+    """Every call."""
+    return True
+
+
+def weigh(call: Call) -> NDArray[np.float64] | float:
+    """The class weight of the label; 0 if ignored."""
+    params: Any = call.params
+    weights = _weights.of_classes(call, "class_weights")
+    return _weights.of_labels(call.inputs["labels"], weights, params.ignore_index)
+
+
+def bind(call: Call, job: Job) -> Rows:
+    """Rows of a call."""
+    params: Any = call.params
+    weights = _weights.of_classes(call, "class_weights")
+    if not _weights.are_sound(weights):
+        return _weights.refuse
+    may_ignore = params.ignore_index is not None
+    constants = (may_ignore, params.ignore_index if may_ignore else 0, weights)
+    inputs, key = call.inputs, "log_probabilities"
+    return rows_of(Plan(_picked, (inputs[key],), inputs["labels"], constants, (key,)), call, job)
+
+
+@compiled(
+    "int64(float32[:, ::1], int64[::1], boolean, int64, float32[::1], float32[:], float64[::1],"
+    " float32[:, ::1])"
+)
+def _picked(
+    log_p: Any,
+    labels: Any,
+    may_ignore: bool,
+    ignore_index: int,
+    weights: Any,
+    outer: Any,
+    values: Any,
+    gradient: Any,
+) -> int:
+    """Values -w_y log p_y; gradients -w_y at y.
+
+    Fused checks: NaN, log-probabilities above 0, rows without a possible class, labels.
+    """
+    classes = log_p.shape[1]
+    for i in range(log_p.shape[0]):
+        z, label = log_p[i], labels[i]
+        ignored = may_ignore and label == ignore_index
+        if not ignored and not 0 <= label < classes:
+            return SUSPECT
+        if has_nan(z) or not LOWEST < largest(z) <= ZERO:
+            return SUSPECT
+        if gradient.size:
+            gradient[i] = ZERO
+        values[i] = 0.0
+        weight = np.float64(weights[label]) if weights.size and not ignored else 1.0
+        if not ignored and weight != 0.0:
+            values[i] = -weight * np.float64(z[label])
+            if gradient.size:
+                gradient[i, label] = -weight * outer[min(i, outer.size - 1)]
+    return FINE
