@@ -21,12 +21,13 @@ from lossd.compiled import SUMS, compiled, inlined
 from lossd.engine.kernels._arrays import as_array
 from lossd.engine.kernels._half import FLOAT16, FLOAT32, read, room, words_of, write
 from lossd.engine.kernels._job import FINE, SUSPECT, Job, Rows
+from lossd.engine.kernels._views import borrowed
 from lossd.schema import Call
 
 # What stands in a vector and what is left over at its end must round alike: nothing is reordered.
 AS_WRITTEN: frozenset[str] = frozenset()
 LARGEST = float(np.finfo(np.float32).max)  # a finite float32 is from -LARGEST to LARGEST
-BLOCK = 2048  # elements that are converted and computed at once; their scratch stays in the cache
+BLOCK = 512  # elements that are converted and computed at once, in the nearest cache
 NO_WEIGHTS: NDArray[np.float32] = np.ones(BLOCK, np.float32)
 _SIGNS = 3  # beside the codes of `words_of`: int64 labels, of which -1 and 1 are good
 _NO_FLOATS: NDArray[np.float32] = np.empty(0, np.float32)
@@ -36,6 +37,7 @@ _INPUT = types.Tuple((_WORDS, types.int64))
 _PAIRS = types.int64(
     types.int64,
     types.int64,
+    types.float32[:, ::1],
     types.Tuple(
         (
             types.int64,
@@ -107,7 +109,7 @@ def compiled_rows(loss: str, of_element: Callable[..., Any]) -> Any:
 
 
 def _call(rows: Callable[..., Any], arguments: tuple[Any, ...], start: int, stop: int) -> int:
-    return int(rows(start, stop, arguments))
+    return int(rows(start, stop, np.empty((5, BLOCK), np.float32), arguments))
 
 
 def _words(x: Tensor) -> tuple[NDArray[np.uint16], int]:
@@ -125,14 +127,14 @@ def _of_element(x: Any, y: Any, c: Any, k0: Any, k1: Any, k2: Any, k3: Any) -> A
     raise NotImplementedError
 
 
-def _rows(start: int, stop: int, arguments: Any) -> int:
+def _rows(start: int, stop: int, scratch: Any, arguments: Any) -> int:
     """Rows in blocks of several, or in pieces of a long one."""
+    scratch, arguments = borrowed(scratch), _borrowed(arguments)
     per_row, constants, sums = arguments[0], arguments[4], arguments[6]
     low, high, most = constants[0], constants[1], np.float32(LARGEST)
     k0, k1, k2, k3 = constants[2], constants[3], constants[4], constants[5]
     factor = arguments[5][0][0] if arguments[5][0].size == 1 else np.float32(1)
     step = max(1, BLOCK // per_row)
-    scratch = np.empty((5, min(BLOCK, (stop - start) * per_row)), np.float32)
     found = FINE
     for i in range(start, stop, step):
         rows = min(step, stop - i)
@@ -151,6 +153,23 @@ def _rows(start: int, stop: int, arguments: Any) -> int:
                 return SUSPECT
             found |= _close(arguments, scratch, i, rows, at, v, g)
     return found
+
+
+@inlined(AS_WRITTEN)
+def _borrowed(arguments: Any) -> Any:
+    per_row, x, y, weights, constants, outer, sums, values, gx, gy = arguments
+    return (
+        per_row,
+        (borrowed(x[0]), x[1]),
+        (borrowed(y[0]), y[1]),
+        borrowed(weights),
+        borrowed(constants),
+        (borrowed(outer[0]), outer[1]),
+        borrowed(sums),
+        borrowed(values),
+        (borrowed(gx[0]), gx[1]),
+        (borrowed(gy[0]), gy[1]),
+    )
 
 
 @inlined(AS_WRITTEN)
