@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import NO_WEIGHTS, Plan, rows_of
+from lossd.engine.kernels._blocks import NO_WEIGHTS, rows_of
 from lossd.engine.kernels._job import Job, Rows
 from lossd.engine.kernels._softmax import labelled
 from lossd.schema import Call
@@ -38,8 +38,13 @@ def bind(call: Call, job: Job) -> Rows:
         params.modulation_gradient == "detached",
         True,
     )
-    inputs = call.inputs
-    plan = Plan(
-        labelled, (inputs["logits"],), inputs["labels"], constants, ("logits",), has_recipe=True
+    return rows_of(
+        labelled,
+        call,
+        job,
+        inputs=(call.inputs["logits"],),
+        labels=call.inputs["labels"],
+        constants=constants,
+        wrt=("logits",),
+        has_recipe=True,
     )
-    return rows_of(plan, call, job)
