@@ -32,6 +32,12 @@ FROM ${BASE}
 ARG DEVICE=cpu
 RUN groupadd --gid 10001 lossd \
     && useradd --uid 10001 --gid lossd --no-create-home --home-dir /tmp --shell /usr/sbin/nologin lossd
+# Triton builds its link to CUDA when it starts, with a C compiler; without one no kernel is fused.
+# hadolint ignore=DL3008 # whichever version the image's distribution has
+RUN if [ "${DEVICE}" != cpu ]; then \
+        apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev \
+        && rm -rf /var/lib/apt/lists/*; \
+    fi
 COPY --from=builder /opt/lossd /opt/lossd
 
 # - HOST: the container's interface; who reaches it is decided by the ports that are published.

@@ -1,14 +1,24 @@
 """`python -m docs.generate`: write the reference pages from the code. `--check` only compares."""
 
+import io
+import json
 import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import torch
 from benchmarks import report
+
 from lossd import errors
+from lossd.errors import NotAcceptable
 from lossd.losses import CATALOG, LossSpec
 from lossd.schema.describe import cost_of
 from lossd.settings import Settings
-from lossd.wire import CODECS, DTYPES
+from lossd.wire import ARROW, CODECS, DTYPES, Message
+from lossd.wire.oip import NAMES
 
 ROOT = Path(__file__).parents[1]
 NOTE = "<!-- Written by python -m docs.generate. -->"
@@ -35,6 +45,9 @@ def _loss(spec: LossSpec) -> list[str]:
         shape = f"{each.kind} ({', '.join(each.dims)}){', or a group' if each.group else ''}"
         shape = shape.replace("*", r"\*")
         parts.append(f"| `{name}`{optional} | {shape} | {gradient} | {each.arg.doc} |")
+    for name, each in spec.inputs.items():
+        if each.needs:
+            parts += ["", f"`{name}` needs {' and '.join(f'`{x}`' for x in each.needs)}."]
     for names in spec.exactly_one_of:
         parts += ["", f"Exactly one of {' and '.join(f'`{name}`' for name in names)}."]
     if spec.params.model_fields:
@@ -89,7 +102,44 @@ def table_of_formats() -> str:
     return "\n".join(lines)
 
 
-TABLES = {
+def table_of_dtypes() -> str:
+    """What each format calls a dtype, read from what it writes."""
+    lines = [
+        "| JSON | safetensors | NPZ | Arrow | Open Inference Protocol |",
+        "|---|---|---|---|---|",
+    ]
+    for name, dtype in DTYPES.items():
+        x = torch.zeros(1, dtype=dtype)
+        names = [_in_safetensors(x), _in_npz(x), _in_arrow(x), NAMES.get(dtype)]
+        cells = " | ".join(f"`{each}`" if each else "" for each in names)
+        lines.append(f"| `{name}` | {cells} |")
+    return "\n".join(lines)
+
+
+def _in_safetensors(x: torch.Tensor) -> str:
+    body = CODECS["application/vnd.safetensors"].encode(Message({"x": x}))
+    size = int.from_bytes(body[:8], "little")
+    return str(json.loads(body[8 : 8 + size])["x"]["dtype"])
+
+
+def _in_npz(x: torch.Tensor) -> str | None:
+    try:
+        body = CODECS["application/x-npz"].encode(Message({"x": x}))
+    except NotAcceptable:
+        return None
+    return str(np.load(io.BytesIO(body))["x"].dtype.str).replace("|", r"\|")
+
+
+def _in_arrow(x: torch.Tensor) -> str | None:
+    try:
+        body = CODECS[ARROW].encode(Message({"x": x}))
+    except NotAcceptable:
+        return None
+    return str(pa.ipc.open_stream(body).schema.field("x").type)
+
+
+Tables = Mapping[str, Callable[[], str]]
+README: Tables = {
     "losses": table_of_losses,
     "settings": table_of_settings,
     "errors": table_of_errors,
@@ -97,23 +147,24 @@ TABLES = {
 }
 
 
-def readme() -> str:
-    """The README with its tables made anew."""
-    text = (ROOT / "README.md").read_text()
-    for name, table in TABLES.items():
+def filled(page: str, tables: Tables) -> str:
+    """A page with its tables made anew."""
+    text = (ROOT / page).read_text()
+    for name, table in tables.items():
         begin, end = f"<!-- {name}: generated -->", "<!-- end -->"
         before, _, rest = text.partition(begin)
         if not rest:
-            raise SystemExit(f"README.md has no {begin}")
+            raise SystemExit(f"{page} has no {begin}")
         _, _, after = rest.partition(end)
         text = f"{before}{begin}\n\n{table()}\n\n{end}{after}"
     return text
 
 
-PAGES = {
+PAGES: Tables = {
     "docs/losses.md": losses_page,
+    "docs/wire.md": partial(filled, "docs/wire.md", {"dtypes": table_of_dtypes}),
     "docs/performance.md": report.page,
-    "README.md": readme,
+    "README.md": partial(filled, "README.md", README),
 }
 
 

@@ -1,6 +1,7 @@
 """A live service on a loopback port, shared by every test that speaks HTTP."""
 
 import contextlib
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,6 +16,8 @@ from lossd.app import create_app
 from lossd.settings import Settings
 
 torch.set_num_threads(1)
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # read when Triton is imported, which lossd does late
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 FLOORS = [
-    {"errors", "settings"},
+    {"errors", "settings", "compiled"},
     {"losses", "wire", "store"},
     {"schema"},
     {"engine"},

@@ -1,5 +1,6 @@
 """The composition root: the only module that knows every other."""
 
+import gc
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
@@ -7,8 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import Receive, Scope, Send
 
 from lossd import __version__
 from lossd.api import health, losses, oip, problem, streams
@@ -16,9 +18,8 @@ from lossd.api.calls import LossCalls
 from lossd.api.edge import Edge
 from lossd.api.exchange import Hots
 from lossd.api.openapi import build_openapi
-from lossd.engine import Admission, Engine, compute
+from lossd.engine import Admission, Engine
 from lossd.losses import CATALOG
-from lossd.schema.describe import example_call
 from lossd.settings import Settings
 from lossd.store import Regions, Statistics
 
@@ -33,6 +34,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         workers=settings.workers,
         pool_bytes=settings.pool_bytes,
         max_elements=settings.max_elements,
+        block_bytes=settings.block_bytes,
+        pinned_bytes=settings.pinned_bytes,
+        max_linear_logits=settings.max_linear_logits,
     )
     admission = Admission(max_requests=settings.max_queue, max_bytes=settings.max_bytes_in_flight)
 
@@ -43,12 +47,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         enabled=settings.shared_memory,
         prefix=settings.shared_memory_prefix,
         most=settings.max_regions,
+        most_mapped_bytes=settings.max_mapped_bytes,
+        allocate=lambda size: engine.buffers.take((size,), np.uint8),
     )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await engine.off_loop(_warm_up, engine)
+        await engine.off_loop(engine.warm_up)
         await engine.off_loop(app.openapi)
+        gc.freeze()  # what is there now stays: no collection need look at it again
         app.state.ready = True
         yield
         app.state.ready = False
@@ -80,15 +87,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 class _Service(FastAPI):
-    """FastAPI behind the edge, which is outside everything that FastAPI itself wraps."""
+    """FastAPI behind the edge, which is outside everything that FastAPI itself does."""
 
     def __init__(self, *, hots: Hots, **named: Any) -> None:
         super().__init__(**named)
-        self._hots = hots
+        self._edge = Edge(super().__call__, hots)
 
-    def build_middleware_stack(self) -> ASGIApp:
-        """What serves each request."""
-        return Edge(super().build_middleware_stack(), self._hots)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request."""
+        await self._edge(scope, receive, send)
 
 
 def _state_folder(settings: Settings) -> Path:
@@ -106,9 +113,3 @@ def _serve_openapi(app: FastAPI) -> None:
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to replace it
-
-
-def _warm_up(engine: Engine) -> None:
-    """Every loss once, so that the first caller does not pay for lazy set-up."""
-    for spec in CATALOG.values():
-        compute(example_call(spec), engine.device)

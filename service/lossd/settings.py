@@ -27,6 +27,17 @@ class Settings(BaseSettings):
     )
     threads: int = Field(0, ge=0, le=1024, description="CPU threads of one call; 0 is every core.")
     lanes: int = Field(1, ge=1, le=64, description="Calls computed at the same time.")
+    block_bytes: int = Field(
+        256 * MIB,
+        ge=1,
+        description="Memory, in bytes, that one block of a call's rows may need; calls whose rows "
+        "stand alone are computed in such blocks.",
+    )
+    pinned_bytes: int = Field(
+        512 * MIB,
+        ge=0,
+        description="Page-locked memory, in bytes, kept for copies to and from CUDA.",
+    )
     max_body_bytes: int = Field(
         256 * MIB, ge=1, description="Largest request body, in bytes; a larger one answers 413."
     )
@@ -35,6 +46,12 @@ class Settings(BaseSettings):
         ge=1,
         description="Most tensor elements in one request, or pairs of rows that a loss compares; "
         "more answer 413.",
+    )
+    max_linear_logits: int = Field(
+        1024 * MIB,
+        ge=1,
+        description="Most logits that one call makes of hidden and classifier, a few rows at a "
+        "time; more answer 413.",
     )
     max_bytes_in_flight: int = Field(
         2048 * MIB, ge=1, description="Most bytes of bodies held at once; more answer 503."
@@ -89,10 +106,17 @@ class Settings(BaseSettings):
     shared_memory_prefix: str = Field(
         "lossd",
         pattern=r"^[A-Za-z0-9_.\-]{0,100}$",
-        description="What the names in /dev/shm must begin with that callers may use.",
+        description="What the names of files in /dev/shm, and of memfds, must begin with that "
+        "callers may use.",
     )
     max_regions: int = Field(
         1024, ge=1, description="Shared-memory regions that may be registered at once."
+    )
+    max_mapped_bytes: int = Field(
+        4096 * MIB,
+        ge=0,
+        description="Bytes of callers' sealed memfds that a worker keeps mapped; a larger one is "
+        "copied at each call.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message that is logged."

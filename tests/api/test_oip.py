@@ -13,17 +13,16 @@ import pytest
 import torch
 import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+from tritonclient.utils import InferenceServerException
 from tritonclient.utils import shared_memory as shm
 
 from case_requests import CASES, message_of, run
 from conftest import running
 from lossd.losses import CATALOG
 from lossd.settings import Settings
+from oip_calls import LABELS, LOGITS, expected, tensors, wanted
 
 PREFIX = "lossd_test_oip"
-LOGITS = np.float32([[2.0, 0.5, -1.0], [0.1, 1.2, 0.3]])
-LABELS = np.int64([0, 2])
 FIRST_CASES = list({case.spec.name: case for case in reversed(CASES)}.values())
 
 
@@ -44,26 +43,6 @@ def http(url: str) -> Iterator[httpx.Client]:
 def client(url: str) -> Iterator[triton.InferenceServerClient]:
     with triton.InferenceServerClient(url.removeprefix("http://"), concurrency=4) as made:
         yield made
-
-
-def tensors(binary: bool = True, api: Any = triton, **arrays: Any) -> list[Any]:
-    made = []
-    for name, array in (arrays or {"logits": LOGITS, "labels": LABELS}).items():
-        one = api.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
-        one.set_data_from_numpy(array, binary_data=binary)
-        made.append(one)
-    return made
-
-
-def wanted(name: str, **how: Any) -> triton.InferRequestedOutput:
-    return triton.InferRequestedOutput(name, **how)
-
-
-def expected() -> Any:
-    logits = torch.tensor(LOGITS, requires_grad=True)
-    value = torch.nn.functional.cross_entropy(logits, torch.from_numpy(LABELS))
-    value.backward()
-    return value.item(), logits.grad
 
 
 def test_health_and_readiness(client: triton.InferenceServerClient) -> None:

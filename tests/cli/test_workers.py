@@ -1,6 +1,5 @@
 """Several worker processes behind one address, and a Unix socket beside it."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -14,40 +13,12 @@ import httpx
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from service_processes import ROOT, children, served
+
 INPUTS = [
     {"name": "logits", "shape": [2, 2], "datatype": "FP32", "data": [2.0, 0.5, 0.1, 1.2]},
     {"name": "labels", "shape": [2], "datatype": "INT64", "data": [0, 1]},
 ]
-
-
-@contextlib.contextmanager
-def served(*words: str, **settings: str) -> Iterator[tuple[str, "subprocess.Popen[str]"]]:
-    environment = os.environ | {"PYTHONPATH": "service", "LOSSD_LOG_LEVEL": "warning"}
-    command = [sys.executable, "-u", "-m", "lossd", "serve", "--port", "0", *words]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=environment | settings, cwd=ROOT
-    ) as process:
-        assert process.stdout is not None
-        url = process.stdout.readline().split()[-1]
-        try:
-            with httpx.Client(transport=httpx.HTTPTransport(retries=30), timeout=30) as http:
-                while http.get(f"{url}/readyz").status_code != 200:
-                    pass
-            yield url, process
-        finally:
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=30) == 0
-
-
-def children(of: int) -> set[int]:
-    """Worker processes; the interpreter's own resource tracker is none."""
-    found = set()
-    for pid in Path(f"/proc/{of}/task/{of}/children").read_text().split():
-        with contextlib.suppress(OSError):
-            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.add(int(pid))
-    return found
 
 
 def on_every_worker(url: str, rounds: int = 24) -> Iterator[httpx.Client]:

@@ -9,7 +9,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from lossd_client._wire import decode, encode
+from lossd_client._wire import decode, encode, pack_all
 
 F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
@@ -21,7 +21,7 @@ def body_of(header: Any, data: bytes = bytes(8)) -> bytearray:
 
 def test_tensors_are_sent_from_where_they_are() -> None:
     x = np.arange(6, dtype=np.float32).reshape(2, 3)
-    _, part = encode({"x": x}, {})
+    _, part = encode(pack_all({"x": x}), {})
     assert np.shares_memory(np.frombuffer(part, np.uint8), x)
 
 
@@ -30,7 +30,7 @@ def test_what_is_sent_is_safetensors_with_every_tensor_at_a_multiple_of_its_widt
     dtypes += ["uint64", "uint32", "int16", "uint8"]
     inputs = {dtype: np.arange(3).astype(dtype) for dtype in dtypes}
     group = {"a": torch.ones(2, dtype=torch.bfloat16), "ü": np.float32(4), "none": np.zeros((0, 2))}
-    body = b"".join(encode({**inputs, "group": group}, {"params": {"beta": 0.5}}))
+    body = b"".join(encode(pack_all({**inputs, "group": group}), {"params": {"beta": 0.5}}))
     found = safetensors.torch.load(body)
     for dtype in dtypes:
         assert np.array_equal(found[dtype].numpy(), inputs[dtype])

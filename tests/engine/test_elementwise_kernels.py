@@ -16,6 +16,7 @@ from lossd.engine.fused import Slices, compute_by_kernel
 from lossd.engine.kernels import KERNELS, OVERFLOW, SUSPECT, Job
 from lossd.engine.kernels._arrays import as_array
 from lossd.engine.kernels._elementwise import BLOCK
+from lossd.engine.kernels._logarithm import log_of_normal, minus_log_of_rest
 from lossd.engine.kernels._logistic import log1p_of_unit, logistic
 from lossd.engine.memory import Buffers
 from lossd.errors import NotFinite, OutOfRange
@@ -33,6 +34,7 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("smooth_l1", {}),
     ("smooth_l1", {"beta": 2.5}),
     ("smooth_l1", {"beta": 0.0}),
+    ("log_cosh", {}),
     ("hinge", {}),
     ("squared_hinge", {"margin": 0.0}),
     ("binary_cross_entropy_with_logits", {}),
@@ -40,6 +42,10 @@ SETTINGS: list[tuple[str, dict[str, Any]]] = [
     ("sigmoid_focal", {"alpha": None, "gamma": 1.7, "denominator": "positives"}),
     ("sigmoid_focal", {"gamma": 0.0, "modulation_gradient": "detached"}),
     ("sigmoid_focal", {"gamma": 3.0, "modulation_gradient": "detached"}),
+    ("asymmetric", {}),
+    ("asymmetric", {"clip": 0.0, "gamma_positive": 0.0}),
+    ("asymmetric", {"clip": 1e-30, "gamma_negative": 0.0, "modulation_gradient": "detached"}),
+    ("asymmetric", {"clip": 0.5, "gamma_negative": 0.7, "denominator": "rows"}),
 ]
 NAMES = sorted({name for name, _ in SETTINGS})
 every_setting = pytest.mark.parametrize(
@@ -234,6 +240,13 @@ def test_the_subgradient_at_a_kink_is_0(name, params, dtype):
     assert all(not gradient.any() for gradient in got.gradients.values())
 
 
+def test_the_subgradient_where_a_negative_meets_the_clip_is_0():
+    tensors = {"logits": torch.tensor([0.0, -1e-3]), "targets": torch.zeros(2)}
+    for gamma in (0.0, 0.5, 1.0, 4.0):
+        got = by_kernel(call_of("asymmetric", tensors, {"clip": 0.5, "gamma_negative": gamma}))
+        assert got.sum == 0.0 and not got.gradients["logits"].any()
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (40, 6), (3, 4, 5), (2, BLOCK), (3, BLOCK + 9)], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
 def test_pos_weight_counts_each_element_of_a_row(shape, dtype):
@@ -399,6 +412,18 @@ def _log1p_of_all(e, out):
         out[j] = log1p_of_unit(e[j])
 
 
+@numba.njit
+def _log_of_all(x, out):
+    for j in range(x.size):
+        out[j] = log_of_normal(x[j])
+
+
+@numba.njit
+def _minus_log_of_rest_of_all(x, out):
+    for j in range(x.size):
+        out[j] = minus_log_of_rest(x[j])
+
+
 def units(got: np.ndarray, true: np.ndarray) -> float:
     return float((np.abs(got - true) / np.spacing(true.astype(np.float32))).max())
 
@@ -410,6 +435,23 @@ def test_log1p_is_within_2_units_for_every_float32_of_some_binades():
         out = np.empty_like(e)
         _log1p_of_all(e, out)
         assert units(out.astype(np.float64), np.log1p(e.astype(np.float64))) <= 2
+
+
+def test_logarithms_are_within_3_units():
+    for low in (1.0, 0.75, 0.7, 0.5, 1e-3, 1e-30, 2e-38):
+        first = np.float32(low).view(np.int32)
+        x = np.arange(first - (1 << 17), first + 1, dtype=np.int32).view(np.float32)
+        x = x[x >= np.finfo(np.float32).tiny]
+        out = np.empty_like(x)
+        _log_of_all(x, out)
+        exact = np.log(x.astype(np.float64))
+        assert units(out[x < 1].astype(np.float64), exact[x < 1]) <= 3
+        assert not out[x == 1].any()
+    x = np.concatenate([np.geomspace(1e-37, 0.5, 4001), np.linspace(0, 0.5, 4001)])
+    x = x[x > 0].astype(np.float32)
+    out = np.empty_like(x)
+    _minus_log_of_rest_of_all(x, out)
+    assert units(out.astype(np.float64), -np.log1p(-x.astype(np.float64))) <= 3
 
 
 def test_the_logistic_function_is_that_of_mpmath_at_every_size():

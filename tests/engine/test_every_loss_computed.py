@@ -121,20 +121,21 @@ def test_no_row_sees_its_neighbours(case: Case, seed: int) -> None:
 
 @every_case
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("asked", [None, "float16", "bfloat16", "float32", "float64"])
 def test_half_precision_is_computed_in_float32_and_rounded_once(
-    case: Case, dtype: torch.dtype
+    case: Case, dtype: torch.dtype, asked: str | None
 ) -> None:
-    message = message_of(case, dtype, nonfinite="propagate")
+    message = message_of(case, dtype, nonfinite="propagate", gradient_dtype=asked)
     widened = {k: x.float() if x.is_floating_point() else x for k, x in message.tensors.items()}
     if "unnormalized_targets" in message.fields["params"]:  # rounding may cost them their sum
         message.fields["params"]["unnormalized_targets"] = True
     got = run(case, message)
-    want = run(case, Message(widened, message.fields))
+    want = run(case, Message(widened, {**message.fields, "gradient_dtype": None}))
     assert got.sum == want.sum or (math.isnan(got.sum) and math.isnan(want.sum))
     assert torch.equal(got.rows.nan_to_num(), want.rows.nan_to_num())
     for key, gradient in got.gradients.items():
-        assert gradient.dtype == dtype
-        rounded = want.gradients[key].to(dtype)
+        assert gradient.dtype == (getattr(torch, asked) if asked else dtype)
+        rounded = want.gradients[key].to(gradient.dtype)
         assert torch.equal(gradient.nan_to_num(), rounded.nan_to_num())
 
 

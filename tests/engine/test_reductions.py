@@ -83,9 +83,12 @@ def test_bytes_are_held_until_their_request_is_done() -> None:
 def test_a_call_that_cannot_start_in_time_is_not_computed() -> None:
     async def late() -> None:
         engine = Engine("cpu", lanes=1, threads=1)
+        labels = torch.zeros(200, dtype=torch.long)  # with so many logits it is not done at once
+        tensors = {"logits": torch.zeros(200, 100), "labels": labels}
+        large = parse_call("cross_entropy", Message(tensors))
         blocking = asyncio.get_running_loop().run_in_executor(engine._lanes, time.sleep, 0.2)
         with pytest.raises(DeadlineExceeded):
-            await engine.submit(focal_call([1.0]), timeout_s=0.05)
+            await engine.submit(large, timeout_s=0.05)
         await blocking
         engine.close()
 

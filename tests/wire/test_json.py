@@ -5,6 +5,7 @@ import math
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 
 from lossd.errors import LossdError, OutOfRange, UnreadableBody, WrongDtype, WrongShape
 from lossd.wire import CODECS, Message, _json_arrays
+from lossd.wire import json as json_codec
 from lossd.wire._json_arrays import PIECE_BYTES, read_array
+from lossd.wire._json_scan import numbers
 
 JSON = CODECS["application/json"]
 MOST = 10_000_000
@@ -196,6 +199,13 @@ def test_a_group_is_read_and_written_with_the_names_it_came_with() -> None:
     assert text == {"gradients": {"weights": {"layer1.weight": [1.0], "fc": [[2.0]]}}}
 
 
+def test_a_tensor_and_a_member_of_a_group_of_one_name_are_refused() -> None:
+    body = b'{"inputs": {"w/a": [1.0], "w": {"a": [2.0]}}}'
+    with pytest.raises(UnreadableBody, match="two tensors of one name") as caught:
+        JSON.decode(body, MOST)
+    assert caught.value.at == "inputs.w.a"
+
+
 def test_answers_are_strict_json_even_when_numbers_are_not_finite() -> None:
     x = torch.tensor([[math.nan, math.inf], [-math.inf, 0.1]])
     text = JSON.encode(Message({"rows": x, "sum": torch.tensor(math.inf)}))
@@ -240,3 +250,59 @@ def test_a_fault_at_the_end_of_a_large_array_is_found_without_reading_it_slowly(
     with pytest.raises(error) as caught:
         read(text)
     assert caught.value.at == at
+
+
+def scanned(text: str) -> Any:
+    return numbers(np.frombuffer(text.encode(), np.uint8), 10**6)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_the_scan_reads_what_it_reads_to_the_last_bit(data: st.DataObject) -> None:
+    shape = data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4))
+    text = re.sub(r"NaN|-?Infinity", r'"\g<0>"', json.dumps(data.draw(nested(shape))))
+    got = scanned(text)
+    if got is not None:
+        want = read(text).numpy()
+        assert got.dtype == want.dtype and np.array_equal(got, want)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("[1,2]", [1, 2]),
+        (" [ [1 , 2.5e3],\n[-0.5,4] ] ", [[1, 2500], [-0.5, 4]]),
+        ("[[1],[2]]", [[1], [2]]),
+        ("[0.1, 1e22, 123456789.123456e-3]", [0.1, 1e22, 123456789.123456e-3]),
+    ],
+)
+def test_the_scan_reads_rectangular_numbers(text: str, value: Any) -> None:
+    got = scanned(text)
+    assert got is not None and got.tolist() == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "3", "[]", "[[],[]]", "[1,]", "[,1]", "[1", "[1]]", "[1] 2", "[01]", "[1.]", "[.5]", "[-]",
+     "[+1]", "[1e]", "[1 2]", "[[1,2],[3]]", "[[1],2]", "[1,[2]]", "[true]", "[null]", '["1"]',
+     "[0.12345678901234567]", "[1e23]", "[9007199254740993]", "[" * 9 + "1" + "]" * 9],
+)  # fmt: skip
+def test_the_scan_leaves_all_that_is_unusual(text: str) -> None:
+    assert scanned(text) is None
+
+
+def test_a_large_body_is_read_alike_with_and_without_the_scan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    body = {
+        "inputs": {"x": np.arange(40_000).reshape(400, 100).tolist(), "y": {"a": [0.5] * 30_000}},
+        "params": {"gamma": 2.0},
+        "wrt": ["x"],
+    }
+    text = json.dumps(body).encode()
+    got = JSON.decode(memoryview(bytearray(text)), 10**6)
+    monkeypatch.setattr(json_codec, "scan", None)
+    want = JSON.decode(text, 10**6)
+    assert got.fields == want.fields and got.untyped == want.untyped
+    assert got.tensors.keys() == want.tensors.keys()
+    assert all(torch.equal(got.tensors[key], x) for key, x in want.tensors.items())

@@ -40,6 +40,8 @@ class Edge:
             else:
                 await _answer(handle, scope, receive, named)
         except Exception:
+            if named.finished:
+                return  # the app logs and answers what it did not expect, then raises it again
             if named.started:
                 raise
             failed = internal_error(request_id.decode(), scope["path"])
@@ -64,7 +66,7 @@ class _Named:
     def __init__(self, send: Send, request_id: bytes, seconds: dict[str, float]) -> None:
         self.plain_send = send
         self._id, self._seconds = request_id, seconds
-        self.started = False
+        self.started = self.finished = False
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         named = [(b"x-request-id", self._id)]
@@ -78,6 +80,8 @@ class _Named:
             self.started = True
             message = {**message, "headers": [*message.get("headers", []), *self.headers()]}
         await self.plain_send(message)
+        is_body = message["type"] == "http.response.body"
+        self.finished = is_body and not message.get("more_body", False)
 
 
 def _request_id(scope: Scope) -> bytes:

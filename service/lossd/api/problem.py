@@ -107,6 +107,11 @@ def hung_up(path: str) -> Response:
     return problem(left, path)
 
 
+async def on_bug(request: Request, err: Exception) -> Response:
+    """What no route expected; the framework raises it again once this is sent, for the edge."""
+    return internal_error(request.state.request_id, request.url.path)
+
+
 def internal_error(request_id: str, path: str) -> Response:
     """The answer to a bug: nothing of it leaves the process but the id that finds it in the log."""
     _log.exception("request %s failed", request_id)
@@ -119,3 +124,4 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_bad_query)
     app.add_exception_handler(ClientDisconnect, on_disconnect)
+    app.add_exception_handler(Exception, on_bug)

@@ -70,6 +70,7 @@ def serve(settings: Settings, listeners: Sequence[socket.socket]) -> int:
         log_level=settings.log_level,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks who the caller is
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
     for number in (signal.SIGINT, signal.SIGTERM):

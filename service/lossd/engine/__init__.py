@@ -2,38 +2,53 @@
 
 import asyncio
 import functools
+import logging
 import os
+import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 import torch
 
 from lossd.engine.admission import Admission as Admission
 from lossd.engine.admission import Lease as Lease
+from lossd.engine.blocks import BLOCK_BYTES
 from lossd.engine.compute import compute as compute
 from lossd.engine.compute import pick_kernel
+from lossd.engine.cuda import (
+    STAGING_BYTES,
+    Lane,
+    calls_to_warm_up,
+    missing_for_kernels,
+    open_lane,
+)
 from lossd.engine.devices import pick_device as pick_device
 from lossd.engine.fold import Fold as Fold
 from lossd.engine.fused import Slices
 from lossd.engine.memory import Buffers as Buffers
 from lossd.errors import DeadlineExceeded, TooLarge
+from lossd.losses import CLASSIFIER, HIDDEN
 from lossd.schema import Call, Result
 
 INLINE_ELEMENTS = 16 * 1024  # a kernel is done with so many before a thread would have begun
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_log = logging.getLogger("lossd")
 
 
 class Engine:
     """One device and its lanes: threads that compute one call each, off the event loop.
 
-    `threads` is the number of CPU threads that one call may use; 0 is every core over the
-    lanes of all workers. `pool_bytes` is how much memory is kept to be used again. `max_elements`
-    bounds what a loss that pairs rows makes of a small body.
+    - `threads`: CPU threads that one call may use; 0 is every core over the lanes of all workers.
+    - `pool_bytes`: how much memory is kept to be used again.
+    - `max_elements`: bounds what a loss that pairs rows makes of a small body.
+    - `max_linear_logits`: bounds the logits that hidden states and a classifier make.
+    - `block_bytes`: memory that one block of a call's rows may need.
+    - `pinned_bytes`: page-locked memory that all lanes together keep for copies to and from CUDA.
     """
 
     def __init__(
@@ -45,13 +60,21 @@ class Engine:
         workers: int = 1,
         pool_bytes: int = 0,
         max_elements: int | None = None,
+        block_bytes: int = BLOCK_BYTES,
+        pinned_bytes: int = STAGING_BYTES,
+        max_linear_logits: int | None = None,
     ) -> None:
-        self._max_elements = max_elements
+        self._max_elements, self._max_linear_logits = max_elements, max_linear_logits
         self.device = pick_device(device)
         threads = threads or max(1, (os.cpu_count() or 1) // (lanes * workers))
         torch.set_num_threads(threads)
         self.buffers = Buffers(pool_bytes)
         self._slices = Slices(threads)
+        self._block_bytes = block_bytes
+        self._idle: queue.SimpleQueue[Lane | None] = queue.SimpleQueue()
+        for _ in range(lanes):
+            on_device = self.device.type == "cuda"
+            self._idle.put(open_lane(self.device, pinned_bytes // lanes) if on_device else None)
         self._lanes = ThreadPoolExecutor(lanes, thread_name_prefix="lossd-lane")
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="lossd-wire")
 
@@ -63,6 +86,8 @@ class Engine:
         """
         if call.spec.matrices:
             self._check_pairs(call)
+        if call.is_linear:
+            self._check_logits(call)
         if call.elements <= INLINE_ELEMENTS and pick_kernel(call, self.device):
             return compute(call, self.device)
         job = functools.partial(self._run, call, time.perf_counter(), timeout_s)
@@ -72,6 +97,16 @@ class Engine:
         """Run reading or writing that would hold the event loop up."""
         job = functools.partial(work, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._readers, job)
+
+    def warm_up(self) -> None:
+        """Compute every loss once, so that the first caller does not pay for what is set up late.
+
+        On CUDA this compiles the kernels.
+        """
+        if self.device.type == "cuda" and (missing := missing_for_kernels()):
+            _log.warning("no fused kernels on CUDA: %s is missing", missing)
+        for call in calls_to_warm_up(self.device):
+            self._compute(call)
 
     def close(self) -> None:
         """Let what runs finish, and drop what waits."""
@@ -89,6 +124,16 @@ class Engine:
                 got=str(paired),
             )
 
+    def _check_logits(self, call: Call) -> None:
+        logits = call.linear_logits
+        if self._max_linear_logits is not None and logits > self._max_linear_logits:
+            raise TooLarge(
+                f"{HIDDEN} and {CLASSIFIER} make too many logits",
+                at="inputs",
+                expected=f"at most {self._max_linear_logits} (LOSSD_MAX_LINEAR_LOGITS)",
+                got=str(logits),
+            )
+
     def _run(self, call: Call, queued_s: float, timeout_s: float) -> Result:
         waited_s = time.perf_counter() - queued_s
         if waited_s > timeout_s:
@@ -97,5 +142,26 @@ class Engine:
                 expected=f"within {timeout_s:g} s (LOSSD_TIMEOUT_S)",
                 got=f"{waited_s:.1f} s",
             )
-        result = compute(call, self.device, self.buffers, self._slices)
-        return replace(result, seconds={"queue": waited_s, **result.seconds})
+        result = self._compute(call)
+        result.seconds["queue"] = waited_s
+        return result
+
+    def _compute(self, call: Call) -> Result:
+        with self._lane() as lane:
+            return compute(
+                call,
+                self.device,
+                self.buffers,
+                self._slices,
+                lane=lane,
+                block_bytes=self._block_bytes,
+            )
+
+    @contextmanager
+    def _lane(self) -> Iterator[Lane | None]:
+        """What one call has to itself on the device; None on the CPU."""
+        lane = self._idle.get()
+        try:
+            yield lane
+        finally:
+            self._idle.put(lane)

@@ -1,6 +1,7 @@
 """One call through its kernel: value and gradient in one pass, cut into slices of rows."""
 
 import math
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,7 +15,7 @@ from lossd.engine.kernels import OVERFLOW, SUSPECT, Job, Kernel, Rows
 from lossd.engine.kernels._arrays import as_tensor, dtype_of_array
 from lossd.engine.memory import Buffers
 from lossd.engine.reduce import gradient_overflows, reduce_sums
-from lossd.schema import Call, Result
+from lossd.schema import Call, Result, Warned
 
 SLICE_ELEMENTS = 64 * 1024  # fewer are not worth another thread
 
@@ -71,26 +72,39 @@ def compute_by_kernel(
     if call.reduction == "mean" and not 0.0 < denominator < math.inf:
         return None
     scale = 1.0 / denominator if call.reduction == "mean" and call.cotangent is None else 1.0
-    job = _job(call, rows, per_row, _outer(call, rows, row_weights, scale), buffers)
+    job = job_for(call, outer_of(call, rows, row_weights, scale), buffers)
     found = slices.run(kernel.bind(call, job), rows, call.elements)
     if found & SUSPECT:
         return None
+    gradients = {key: call.as_sent(key, as_tensor(each)) for key, each in job.gradients.items()}
+    warnings = gradient_overflows(gradients) if found & OVERFLOW else ()
+    dense, condensed = condense(call, gradients)
+    return result_of(call, job, denominator, dense, condensed, warnings)
+
+
+def result_of(
+    call: Call,
+    job: Job,
+    denominator: float,
+    gradients: Mapping[str, Tensor],
+    condensed: Mapping[str, Tensor],
+    more_warnings: tuple[Warned, ...],
+) -> Result:
+    """The result that a finished job comes to, with the gradients that were made of it."""
+    rows, per_row = call.item_shape[0], math.prod(call.item_shape[1:])
+    row_weights = None if call.row_weights is None else call.row_weights.numpy()
     weighted = _weighted(job.sums, row_weights)
     total = float(weighted.sum())
     value, _, warnings = reduce_sums(call.reduction, total, denominator)
-    gradients = {key: call.as_sent(key, as_tensor(each)) for key, each in job.gradients.items()}
-    if found & OVERFLOW:
-        warnings = (*warnings, *gradient_overflows(gradients))
-    dense, condensed = condense(call, gradients)
     return Result(
         value=value,
         sum=total,
         denominator=denominator,
         count=rows * per_row,
         rows=_rows(call, job, weighted, row_weights),
-        gradients=dense,
-        condensed=condensed | _recipe(call, job),
-        warnings=warnings,
+        gradients=gradients,
+        condensed={**condensed, **_recipe(call, job)},
+        warnings=(*warnings, *more_warnings),
     )
 
 
@@ -106,9 +120,10 @@ def _denominator(
     return weights * per_row * (rows if row_weights is None else float(row_weights.sum()))
 
 
-def _outer(
+def outer_of(
     call: Call, rows: int, row_weights: NDArray[np.float64] | None, scale: float
 ) -> NDArray[np.float32]:
+    """What each item's value counts in what is answered, in the shape that a job wants it in."""
     if call.cotangent is not None:
         outer = call.cotangent.to(torch.float64).numpy().reshape(rows, -1)
         if row_weights is not None:
@@ -121,25 +136,31 @@ def _outer(
         return np.ascontiguousarray(outer, np.float32)
 
 
-def _job(call: Call, rows: int, per_row: int, outer: NDArray[np.float32], buffers: Buffers) -> Job:
-    dense = [key for key in call.wrt if not (call.by_recipe and key == "logits")]
+def job_for(call: Call, outer: NDArray[np.float32], buffers: Buffers, *, dense: bool = True) -> Job:
+    """Memory for all that a call asks for; without `dense` none for its gradients."""
+    rows, per_row = call.item_shape[0], math.prod(call.item_shape[1:])
+    wanted = [key for key in call.wrt if dense and not (call.by_recipe and key == "logits")]
     more: dict[str, Any] = {}
     if "rows" in call.options.outputs and per_row != 1:
         more["values"] = buffers.take((rows, per_row), np.float32)
     if call.by_recipe:
-        more["log_sum_exp"], more["factor"] = np.empty((2, rows * per_row))
+        more["log_sum_exp"] = buffers.take((rows * per_row,), np.float64)
+        more["factor"] = buffers.take((rows * per_row,), np.float64)
     return Job(
         outer=outer,
-        sums=np.empty(rows),
-        gradients={key: _gradient(call, call.inputs[key], buffers) for key in dense},
+        sums=buffers.take((rows,), np.float64),
+        gradients={key: _gradient(call, key, buffers) for key in wanted},
         **more,
     )
 
 
-def _gradient(call: Call, x: Tensor, buffers: Buffers) -> NDArray[Any]:
-    wanted = call.options.gradient_dtype
-    dtype = x.dtype if wanted is None else getattr(torch, wanted)
-    return buffers.take(tuple(x.shape), dtype_of_array(dtype))
+def _gradient(call: Call, key: str, buffers: Buffers) -> NDArray[Any]:
+    x, wanted = call.inputs[key], call.options.gradient_dtype
+    dtype = dtype_of_array(x.dtype if wanted is None else getattr(torch, wanted))
+    place = call.places.get(key)
+    if place is None or place.size != x.numel() * dtype.itemsize:
+        return buffers.take(tuple(x.shape), dtype)
+    return place.view(dtype).reshape(x.shape)
 
 
 def _weighted(

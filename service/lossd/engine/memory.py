@@ -3,6 +3,7 @@
 import math
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,22 @@ def _references(kept: list[NDArray[np.uint8]], i: int) -> int:
 _IDLE = _references([np.empty(1, np.uint8)], 0)  # how many there are when only the list holds one
 
 
+def _pageable(size: int) -> NDArray[np.uint8]:
+    return np.empty(size, np.uint8)
+
+
 class Buffers:
     """Hands out memory, and takes it back by itself when no array looks at it any more.
 
-    Holds at most `most_bytes`, and never gives one piece out twice at once. Thread-safe.
+    Holds at most `most_bytes`, and never gives one piece out twice at once. Thread-safe. `make`
+    gives so many bytes of memory of a special kind; what is large and is not kept is of no kind.
     """
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(
+        self, most_bytes: int, make: Callable[[int], NDArray[np.uint8]] = _pageable
+    ) -> None:
         self._most_bytes = most_bytes
+        self._make = make
         self._lock = threading.Lock()
         self._kept: list[NDArray[np.uint8]] = []
         self._kept_bytes = 0
@@ -38,14 +47,14 @@ class Buffers:
         kind = np.dtype(dtype)
         size = math.prod(shape) * kind.itemsize
         if size < LEAST_BYTES and not aligned_at:
-            return np.empty(shape, kind)
+            return self._make(size).view(kind).reshape(shape)
         room = self._room(size + _ALIGNMENT)
         start = -(room.ctypes.data + aligned_at) % _ALIGNMENT
         return room[start : start + size].view(kind).reshape(shape)
 
     def _room(self, size: int) -> NDArray[np.uint8]:
         if size < LEAST_BYTES:
-            return np.empty(size, np.uint8)
+            return self._make(size)
         with self._lock:
             best = None
             for i in range(len(self._kept)):
@@ -54,12 +63,13 @@ class Buffers:
                     best = self._kept[i]
             if best is not None:
                 return best
-            made = np.empty(size, np.uint8)
             if size <= self._most_bytes:
                 self._make_room(size)
-                if self._kept_bytes + size <= self._most_bytes:
-                    self._kept.append(made)
-                    self._kept_bytes += size
+            if self._kept_bytes + size > self._most_bytes:
+                return _pageable(size)
+            made = self._make(size)
+            self._kept.append(made)
+            self._kept_bytes += size
             return made
 
     def _is_idle(self, i: int) -> bool:

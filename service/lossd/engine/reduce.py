@@ -8,7 +8,7 @@ from torch import Tensor
 from lossd.schema import Warned
 from lossd.schema.options import Reduction
 
-_HALF = (torch.float16, torch.bfloat16)
+HALF = (torch.float16, torch.bfloat16)
 
 
 def reduce_sums(
@@ -37,7 +37,12 @@ def _not_finite(total: float) -> tuple[Warned, ...]:
 def gradient_overflows(gradients: Mapping[str, Tensor]) -> tuple[Warned, ...]:
     """A warning for each gradient that is infinite because its dtype is too narrow."""
     return tuple(
-        Warned("gradient_overflow", f"{key}: some gradients do not fit {x.dtype} and are infinite")
+        gradient_overflow(key, x.dtype)
         for key, x in gradients.items()
-        if x.dtype in _HALF and bool(x.isinf().any())
+        if x.dtype in HALF and bool(x.isinf().any())
     )
+
+
+def gradient_overflow(key: str, dtype: torch.dtype) -> Warned:
+    """The warning that a gradient is infinite because its dtype is too narrow."""
+    return Warned("gradient_overflow", f"{key}: some gradients do not fit {dtype} and are infinite")

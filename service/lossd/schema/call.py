@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lossd.losses import LossParams, LossSpec
+from lossd.losses import CLASSIFIER, HIDDEN, LossParams, LossSpec
 from lossd.schema.options import Options, Reduction
 
 
@@ -18,7 +20,8 @@ class Call:
     Those are checked by `check_values`, or by a kernel in its one pass over them; nothing else may
     compute with them before. Inputs are on the CPU, in the dtype that the caller sent. A group of
     named tensors appears in `inputs` as `name/member`, one entry each. `item_shape` is that of the
-    values, with rows first; () where there is one value for the whole call.
+    values, with rows first; () where there is one value for the whole call. `places` is memory that
+    dense gradients may be written to, by their inputs, where it is as large as they are.
     """
 
     spec: LossSpec
@@ -29,6 +32,7 @@ class Call:
     row_weights: Tensor | None = None
     cotangent: Tensor | None = None
     wrt: tuple[str, ...] = ()
+    places: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     @property
     def reduction(self) -> Reduction:
@@ -57,6 +61,18 @@ class Call:
             if not dim.startswith("*")
         }
         return sum(sizes.get(a, 0) * sizes.get(b, 0) for a, b in self.spec.matrices)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the logits are still to be made, of `hidden` and `classifier`."""
+        return self.spec.linear and HIDDEN in self.inputs
+
+    @property
+    def linear_logits(self) -> int:
+        """How many logits are to be made, all in all."""
+        if not self.is_linear:
+            return 0
+        return self.inputs[HIDDEN].shape[0] * self.inputs[CLASSIFIER].shape[0]
 
     @property
     def by_recipe(self) -> bool:
@@ -95,7 +111,8 @@ class Result:
 
     `count` is the number of items, ignored ones included. `value` is None where nothing counts or
     no reduction was asked for. `condensed` holds, by the names that they are answered by, gradients
-    that were asked for in another form than dense. `seconds` is the time of each phase.
+    that were asked for in another form than dense. `seconds` takes the time of each
+    phase from whoever measures it.
     """
 
     value: float | None
@@ -106,4 +123,4 @@ class Result:
     gradients: Mapping[str, Tensor]
     condensed: Mapping[str, Tensor] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)

@@ -1,19 +1,19 @@
-"""Shared-memory regions that callers register: names for parts of files in /dev/shm.
+"""Shared-memory regions that callers register: names for parts of files in memory.
 
-A region is read with `preadv` and written with `pwritev`, never mapped: a caller can truncate its
-file at any time, and touching a page that is gone would kill the process; here it is a short read.
-Nothing stays open between calls, so nothing leaks when a caller dies.
+A file in /dev/shm is read with `preadv` and written with `pwritev`, never mapped: a caller can
+truncate it at any time, and touching a page that is gone would kill the process; here it is a short
+read. Nothing of it stays open between calls. A memfd that is sealed against shrinking is mapped,
+and stays so for a while: calls look at the caller's own memory. A thread that lives as long as
+there is anything to look after forgets what belongs to callers that are gone.
 """
 
+import logging
 import os
 import re
 import sqlite3
-import stat
 import threading
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,51 +27,53 @@ from lossd.errors import (
     TooLarge,
     UnknownRegion,
 )
+from lossd.store._keys import Keys, is_memfd
+from lossd.store._mappings import Mappings
+from lossd.store._table import Region, Table
 
-_KEY = re.compile(r"/?([A-Za-z0-9_.\-]{1,250})")
 _NAME = re.compile(r"[^\x00-\x1f/]{1,250}")
-_FOLDER = Path("/dev/shm")
-_CREATE = """create table if not exists regions (
-    name text not null, owner text not null, key text not null, byte_offset integer not null,
-    byte_size integer not null, device integer not null, inode integer not null,
-    primary key (name, owner))"""
-
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A part of one file in shared memory, in bytes. It belongs to whoever registered it."""
-
-    name: str
-    owner: str
-    key: str
-    offset: int
-    byte_size: int
-    device: int
-    inode: int
+_SWEEP_S = 2.0
+Allocate = Callable[[int], NDArray[np.uint8]]
+_log = logging.getLogger("lossd")
 
 
 class Regions:
     """The regions of one service, the same for each of its worker processes.
 
     - `folder`: owner-only, shared by the workers.
-    - `prefix`: what the keys of files must begin with.
+    - `prefix`: what the names of files must begin with.
     - `most`: how many may be registered at once; those whose file is gone give way.
+    - `most_mapped_bytes`: of callers' memory that this process keeps mapped between calls.
+    - `allocate`: gives so many bytes of memory for a copy.
     """
 
-    def __init__(self, folder: Path, *, enabled: bool, prefix: str, most: int) -> None:
-        self.enabled = enabled
-        self._prefix, self._most = prefix, most
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        enabled: bool,
+        prefix: str,
+        most: int,
+        most_mapped_bytes: int,
+        allocate: Allocate,
+    ) -> None:
+        self.enabled, self._allocate = enabled, allocate
+        self._most = most
+        self._table = Table(folder)
+        self._keys = Keys(prefix)
+        self._mappings = Mappings(self._keys, most_mapped_bytes)
         self._lock = threading.Lock()
-        self._database = sqlite3.connect(
-            folder / "regions.sqlite", check_same_thread=False, isolation_level=None, timeout=10
-        )
-        # Regions mean nothing after a restart of the machine: no need to wait for a disk.
-        self._run("pragma synchronous = off")
-        self._run(_CREATE)
+        self._sweeper: threading.Thread | None = None
+        self._is_closed = threading.Event()
 
     def close(self) -> None:
         """Close the file; the regions stay registered for the other workers."""
-        self._database.close()
+        self._is_closed.set()
+        with self._lock:
+            sweeper = self._sweeper
+        if sweeper is not None:
+            sweeper.join()
+        self._table.close()
 
     def register(self, name: str, owner: str, *, key: str, offset: int, byte_size: int) -> None:
         """Give a part of a file a name.
@@ -83,7 +85,7 @@ class Regions:
         self._check_enabled()
         if not _NAME.fullmatch(name):
             raise BadRequest("not a name for a region", at="region", got=name[:100])
-        file = self._open(key, os.O_RDONLY)
+        file = self._keys.open(key, os.O_RDONLY)
         try:
             found = os.fstat(file)
         finally:
@@ -95,46 +97,80 @@ class Regions:
                 expected=f"offset >= 0, byte_size >= 1, their sum at most {found.st_size}",
                 got=f"offset {offset}, byte_size {byte_size}"[:100],
             )
-        if self._count() >= self._most:
+        if self._table.count() >= self._most:
             self._forget_the_gone()
-        if self._count() >= self._most:
+        if self._table.count() >= self._most:
             raise TooLarge("too many regions", at="region", expected=f"at most {self._most}")
-        row = (name, owner, key, offset, byte_size, found.st_dev, found.st_ino)
-        try:
-            self._run("insert into regions values (?, ?, ?, ?, ?, ?, ?)", *row)
-        except sqlite3.IntegrityError as err:
+        region = Region(name, owner, key, offset, byte_size, found.st_dev, found.st_ino)
+        if not self._table.add(region):
             raise Conflict(
                 f"shared memory region {name!r} already in manager", at="region", got=name
-            ) from err
+            )
+        self._watch()
 
     def unregister(self, name: str | None, owner: str) -> None:
-        """Forget a region of this owner, or all of them. An unknown one is no mistake."""
-        if name is None:
-            self._run("delete from regions where owner = ?", owner)
-        else:
-            self._run("delete from regions where name = ? and owner = ?", name, owner)
+        """Forget a region of this owner, or all of them. An unknown one is no mistake.
+
+        Other workers drop their mappings of it at their next sweep.
+        """
+        self._table.remove(name, owner)
+        if len(self._mappings):
+            self._drop_mappings()
 
     def status(self, owner: str) -> list[Region]:
         """The regions of this owner, by name."""
-        rows = self._run("select * from regions where owner = ? order by name", owner)
-        return [_region(row) for row in rows]
+        return self._table.of(owner)
 
     def find(self, name: str, owner: str) -> Region:
         """A region of this owner. Raises `SharedMemoryOff`, `UnknownRegion`."""
         self._check_enabled()
-        rows = self._run("select * from regions where name = ? and owner = ?", name, owner)
-        if not rows:
+        region = self._table.find(name, owner)
+        if region is None:
             raise UnknownRegion(
                 f"Unable to find shared memory region: {name[:100]!r}", at="shared_memory_region"
             )
-        return _region(rows[0])
+        return region
+
+    def is_ready(self, name: str, owner: str) -> bool:
+        """Whether a part of a region is reached in the time that copying it takes.
+
+        False while a memfd is not mapped yet, which takes long if it is large.
+        """
+        region = self._table.find(name, owner)
+        return region is None or not is_memfd(region.key) or region.identity in self._mappings
+
+    def view(self, region: Region, offset: int, byte_size: int) -> tuple[NDArray[np.uint8], bool]:
+        """A part of a region, and whether it is the caller's own memory; else it is a copy.
+
+        The caller may write into its memory at any time: what is checked there may be another value
+        when it is used. Raises `OutOfRange` if the file is shorter by now, `UnknownRegion` if it
+        is gone.
+        """
+        shared = self.place(region, offset, byte_size)
+        return (self.read(region, offset, byte_size), False) if shared is None else (shared, True)
+
+    def place(self, region: Region, offset: int, byte_size: int) -> NDArray[np.uint8] | None:
+        """A part of a region to write an output into; None where `write` is the only way.
+
+        Raises `OutOfRange` if the file is shorter by now, `UnknownRegion` if it is gone.
+        """
+        start = _check_part(region, offset, byte_size)
+        file = self._mappings.get(region.identity) if is_memfd(region.key) else None
+        if file is None:
+            return None
+        self._watch()
+        if file.nbytes < start + byte_size:  # it was cut after it was registered, and then sealed
+            raise _shrunk(region, file.nbytes)
+        return file[start : start + byte_size]
 
     def read(self, region: Region, offset: int, byte_size: int) -> NDArray[np.uint8]:
         """A copy of a part of a region. Raises `OutOfRange` if the file is shorter by now."""
         start = _check_part(region, offset, byte_size)
-        buffer = np.empty(byte_size, np.uint8)
-        file = self._open(region.key, os.O_RDONLY, region)
+        file = self._keys.open(region.key, os.O_RDONLY, region.identity)
         try:
+            if os.fstat(file).st_size < start + byte_size:  # before any memory is taken
+                raise _shrunk(region, os.fstat(file).st_size)
+            buffer = self._allocate(byte_size)
             done = 0
             while done < byte_size:
                 got = os.preadv(file, [buffer.data[done:]], start + done)
@@ -147,70 +183,62 @@ class Regions:
 
     def write(self, region: Region, offset: int, data: NDArray[np.uint8]) -> None:
         """Write into a region. Raises `OutOfRange` if it does not fit, or the file is shorter."""
+        place = self.place(region, offset, data.size)
+        if place is not None:
+            place[:] = data
+            return
         start = _check_part(region, offset, data.size)
-        file = self._open(region.key, os.O_RDWR, region)
+        file = self._keys.open(region.key, os.O_RDWR, region.identity)
         try:
             if os.fstat(file).st_size < start + data.size:
                 raise _shrunk(region, os.fstat(file).st_size)
             done = 0
             while done < data.size:
                 done += os.pwritev(file, [data.data[done:]], start + done)
+        except PermissionError as err:
+            raise UnknownRegion(
+                f"shared memory region {region.name!r} is sealed against writing", at="outputs"
+            ) from err
         except OSError as err:
             raise OutOfMemory(f"no room in shared memory: {err.strerror}") from err
         finally:
             os.close(file)
 
+    def sweep(self) -> None:
+        """Forget the regions whose files are gone, and drop what is kept for nobody."""
+        self._forget_the_gone()
+        self._drop_mappings()
+
     def _check_enabled(self) -> None:
         if not self.enabled:
             raise SharedMemoryOff("shared memory is off here", expected="LOSSD_SHARED_MEMORY=1")
 
-    def _open(self, key: str, flags: int, region: Region | None = None) -> int:
-        """Open a file of /dev/shm: a regular one, below the prefix, and still the same one."""
-        match = _KEY.fullmatch(key)
-        if match is None or not match[1].startswith(self._prefix) or match[1] in (".", ".."):
-            raise BadRequest(
-                "not a key that may be used here",
-                at="key",
-                expected=f"a name of letters, digits, '_', '-', '.' that begins with "
-                f"{self._prefix!r} (LOSSD_SHARED_MEMORY_PREFIX)",
-                got=key[:100],
-            )
-        try:
-            file = os.open(_FOLDER / match[1], flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError as err:
-            raise UnknownRegion(
-                f"Unable to open shared memory region: {key[:100]!r}: {err.strerror}", at="key"
-            ) from err
-        found = os.fstat(file)
-        same = region is None or (found.st_dev, found.st_ino) == (region.device, region.inode)
-        if stat.S_ISREG(found.st_mode) and same:
-            return file
-        os.close(file)
-        detail = "no regular file" if same else "not the file that was registered"
-        raise UnknownRegion(f"shared memory region {key[:100]!r} is {detail}", at="key")
-
-    def _count(self) -> int:
-        return int(self._run("select count(*) from regions")[0][0])
-
     def _forget_the_gone(self) -> None:
-        for row in self._run("select * from regions"):
-            region = _region(row)
+        for region in self._table.all():
+            if self._keys.is_gone(region.identity):
+                self._table.forget(region)
+
+    def _drop_mappings(self) -> None:
+        wanted = {region.identity for region in self._table.all()}
+        self._mappings.drop(wanted.__contains__)
+
+    def _watch(self) -> None:
+        """Have a thread sweep from now on, for calls may stop, and callers die, at any time."""
+        if self._sweeper is not None:
+            return
+        with self._lock:
+            if self._sweeper is None and not self._is_closed.is_set():
+                self._sweeper = threading.Thread(
+                    target=self._sweep_on, name="lossd-sweeper", daemon=True
+                )
+                self._sweeper.start()
+
+    def _sweep_on(self) -> None:
+        while not self._is_closed.wait(_SWEEP_S):
             try:
-                found = (_FOLDER / region.key.lstrip("/")).stat(follow_symlinks=False)
-                gone = (found.st_dev, found.st_ino) != (region.device, region.inode)
-            except OSError:
-                gone = True
-            if gone:
-                self.unregister(region.name, region.owner)
-
-    def _run(self, statement: str, *values: Any) -> list[Any]:
-        with self._lock, closing(self._database.execute(statement, values)) as cursor:
-            return cursor.fetchall()
-
-
-def _region(row: Any) -> Region:
-    name, owner, key, offset, byte_size, device, inode = row
-    return Region(name, owner, key, offset, byte_size, device, inode)
+                self.sweep()
+            except sqlite3.Error as err:  # a full or busy disk; the next one may be luckier
+                _log.warning("regions were not swept: %s", err)
 
 
 def _check_part(region: Region, offset: int, byte_size: int) -> int:

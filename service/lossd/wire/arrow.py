@@ -52,8 +52,13 @@ class SchemaFields:
 
 
 def read_fields(schema: Any, most_elements: int) -> SchemaFields:
-    """Read a schema's metadata. Raises `BadOption`, and what the JSON codec raises of tensors."""
-    texts = {key.decode(): text.decode() for key, text in (schema.metadata or {}).items()}
+    """Read a schema's metadata.
+
+    Raises `BadOption`, `UnreadableBody` if it is not text, and what the JSON codec raises of
+    tensors.
+    """
+    with refusing():
+        texts = {key.decode(): text.decode() for key, text in (schema.metadata or {}).items()}
     inputs = texts.pop("inputs", "{}")
     fields = {key: field_of(text) for key, text in texts.items() if not key.startswith(_OF_OTHERS)}
     layout = fields.pop("layout", "rows")

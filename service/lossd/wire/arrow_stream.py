@@ -65,6 +65,7 @@ class BatchReader:
                 self._reader = pa.ipc.open_stream(pa.PythonFile(self._source, mode="r"))
                 self.schema = self._reader.schema
                 self.schema.names  # noqa: B018 # raises for names that are not text
+                empty_batch(self.schema)  # raises for types that no batch can have
                 return None
             batch = self._reader.read_next_batch()
             batch.validate(full=True)

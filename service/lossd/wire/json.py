@@ -5,9 +5,11 @@ Non-finite numbers are the strings "NaN", "Infinity" and "-Infinity", both ways.
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,6 +33,14 @@ aliases: tuple[str, ...] = ("text/json",)
 dtypes: tuple[str, ...] = tuple(DTYPES)
 in_place = True
 
+try:
+    from lossd.wire import _json_scan as scan
+except ModuleNotFoundError:  # no numba: all is read by what reads the rest
+    scan = None  # type: ignore[assignment] # tested for before use
+
+LARGE_BYTES = 1 << 16
+Members = Mapping[str, Body | msgspec.Raw]
+
 _TENSOR_FIELDS = {"dtype", "shape", "data"}
 _TENSORS = ("row_weights", "cotangent")  # tensors that stand beside `inputs`
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -42,7 +52,7 @@ def decode(body: Body, most_elements: int) -> Message:
 
     Raises `UnreadableBody` on bytes that are not JSON, and what `read_array` raises.
     """
-    raw = _members(body, "body")
+    raw = dict(_members(body, "body"))
     reader = _Reader(most_elements)
     if "inputs" in raw:
         reader.read_inputs(raw.pop("inputs"))
@@ -78,7 +88,12 @@ class _Reader:
         for name, value in _members(raw, "inputs").items():
             self.read(name, value, f"inputs.{name}", may_be_group=True)
 
-    def read(self, name: str, raw: msgspec.Raw, at: str, *, may_be_group: bool) -> None:
+    def read(self, name: str, raw: Body | msgspec.Raw, at: str, *, may_be_group: bool) -> None:
+        large = _large_array(raw, self.left)
+        if large is not None:
+            self._add(name, large, at)
+            self.untyped.add(name)
+            return
         text = bytes(raw)
         if text[:1].isspace() or text[-1:].isspace():
             text = text.strip()
@@ -92,6 +107,11 @@ class _Reader:
         else:
             tensor = read_array(text, at=at, most=self.left)
             self.untyped.add(name)
+        self._add(name, tensor, at)
+
+    def _add(self, name: str, tensor: Tensor, at: str) -> None:
+        if name in self.tensors:  # `a/b`, and `b` in the group `a`
+            raise UnreadableBody("two tensors of one name", at=at)
         self.tensors[name] = tensor
         self.left -= tensor.numel()
         if self.left < 0:
@@ -99,7 +119,7 @@ class _Reader:
         if len(self.tensors) > MAX_TENSORS:
             raise too_many_tensors(at)
 
-    def _typed(self, members: dict[str, msgspec.Raw], at: str) -> Tensor:
+    def _typed(self, members: Members, at: str) -> Tensor:
         if members.keys() != _TENSOR_FIELDS:
             raise WrongDtype(
                 "not a tensor",
@@ -156,7 +176,20 @@ def _base64(text: bytes, at: str) -> bytearray:
         raise UnreadableBody(f"not base64: {err}", at=f"{at}.data") from err
 
 
-def _members(raw: Body | msgspec.Raw, at: str) -> dict[str, msgspec.Raw]:
+def _large_array(raw: Body | msgspec.Raw, most_elements: int) -> Tensor | None:
+    """An array of numbers that is worth a scan without the lock; None if it is not, or unusual."""
+    if scan is None or len(memoryview(raw)) < LARGE_BYTES:
+        return None
+    numbers = scan.numbers(np.frombuffer(raw, np.uint8), most_elements)
+    return None if numbers is None else torch.from_numpy(numbers)
+
+
+def _members(raw: Body | msgspec.Raw, at: str) -> Members:
+    view = memoryview(raw)
+    if scan is not None and len(view) >= LARGE_BYTES:
+        found = scan.members(np.frombuffer(view, np.uint8))
+        if found is not None:
+            return {key: view[place] for key, place in found}
     try:
         return _object.decode(raw)
     except msgspec.ValidationError as err:
@@ -167,7 +200,7 @@ def _members(raw: Body | msgspec.Raw, at: str) -> dict[str, msgspec.Raw]:
         raise UnreadableBody("nested too deeply", at=at) from err
 
 
-def _value(raw: msgspec.Raw, at: str) -> Any:
+def _value(raw: Body | msgspec.Raw, at: str) -> Any:
     try:
         return _anything.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as err:

@@ -9,6 +9,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
+from lossd_client._arrays import Packed
 from lossd_client._retry import read_retry_after_s
 from lossd_client._wire import MEDIA_TYPE, Parts, decode, encode
 from lossd_client.errors import ConnectionFailed, LossdError, TimedOut, from_problem
@@ -30,11 +31,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer, read whole. `body` is writable, and this answer's alone."""
+    """One answer, read whole. `body` is writable, and this answer's alone.
+
+    `is_resent`: the request was sent twice, and the first one may still be under way.
+    """
 
     status: int
     headers: httpx.Headers
     body: memoryview | bytearray
+    is_resent: bool = False
 
     @property
     def request_id(self) -> str:
@@ -87,14 +92,19 @@ def fields_of(
     return given({**fields, **options})
 
 
-def compute_request(
-    loss: str, inputs: Mapping[str, Any], tensors: Mapping[str, Any], fields: Mapping[str, Any]
-) -> Request:
-    """A call; tensors that are None are left out."""
-    body = encode(given({**inputs, **tensors}), fields)
+def compute_request(loss: str, packed: Mapping[str, Packed], fields: Mapping[str, Any]) -> Request:
+    """A call."""
+    body = encode(packed, fields)
     length = sum(len(part) for part in body)
     headers = {"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE, "content-length": str(length)}
     return Request("POST", f"/v1/losses/{loss}", body, headers)
+
+
+def json_request(path: str, body: Mapping[str, Any]) -> Request:
+    """A POST of JSON."""
+    text = json.dumps(body, allow_nan=False).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(text))}
+    return Request("POST", path, [text], headers)
 
 
 def need_pyarrow() -> None:
@@ -131,12 +141,13 @@ def read_result(answer: Answer, sent: Sent) -> Result:
     """The result in an answer to what was sent. Raises `LossdError` if it holds none."""
     try:
         tensors, fields = decode(answer.body)
-        return result_of(tensors, fields, answer.request_id, _seconds(answer.headers), sent)
+        return result_of(tensors, fields, answer.request_id, seconds_of(answer.headers), sent)
     except (KeyError, TypeError, ValueError) as err:
         raise answer.unreadable(err) from err
 
 
-def _seconds(headers: httpx.Headers) -> dict[str, float]:
+def seconds_of(headers: httpx.Headers) -> dict[str, float]:
+    """How long each phase took on the service."""
     phases = headers.get("server-timing", "").split(",")
     pairs = (phase.strip().split(";dur=") for phase in phases)
     return {pair[0]: float(pair[1]) / 1e3 for pair in pairs if len(pair) == 2}

@@ -1,6 +1,7 @@
 """Connections that are kept open between requests."""
 
 import http.client
+import os
 import socket
 import ssl
 import threading
@@ -52,7 +53,7 @@ def connect(
 
 
 class Pool:
-    """Idle connections, the latest one first out. Thread-safe.
+    """Idle connections, the latest one first out. Thread-safe. A forked child begins with none.
 
     At most `most_idle` are held, each for at most `idle_s` seconds.
     """
@@ -62,9 +63,12 @@ class Pool:
         self._lock = threading.Lock()
         self._idle: list[tuple[Origin, http.client.HTTPConnection, float]] = []
         self._is_closed = False
+        self._process = os.getpid()
 
     def take(self, origin: Origin) -> http.client.HTTPConnection | None:
         """An idle connection that looks alive, or None."""
+        if self._process != os.getpid():
+            self._process, self._lock, self._idle = os.getpid(), threading.Lock(), []
         while (found := self._pop(origin)) is not None:
             connection, since_s = found
             if time.monotonic() - since_s <= self._idle_s and _is_quiet(connection):

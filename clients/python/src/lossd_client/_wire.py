@@ -34,18 +34,16 @@ _ALIGNMENT_BYTES = 8
 Parts = Sequence[Any]  # bytes-like buffers, to be sent one after another
 
 
-def encode(inputs: Mapping[str, Any], fields: Mapping[str, Any]) -> Parts:
-    """A request: tensors by name, a group's as `group/member`, other fields as JSON text.
+def encode(packed: Mapping[str, Packed], fields: Mapping[str, Any]) -> Parts:
+    """A request: tensors by name, other fields as JSON text.
 
-    The parts after the first are the tensors' own memory. Raises `TypeError` for what holds no
-    numbers.
+    The parts after the first are the tensors' own memory.
     """
-    packed = _packed(inputs)
     entries: dict[str, Any] = {
         "__metadata__": {key: json.dumps(value, allow_nan=False) for key, value in fields.items()}
     }
     at = 0
-    for name, one in packed:
+    for name, one in packed.items():
         end = at + one.buffer.nbytes
         entries[name] = {
             "dtype": _CODES[one.dtype],
@@ -55,12 +53,16 @@ def encode(inputs: Mapping[str, Any], fields: Mapping[str, Any]) -> Parts:
         at = end
     header = json.dumps(entries, separators=(",", ":")).encode()
     header += b" " * (-len(header) % _ALIGNMENT_BYTES)
-    buffers = [one.buffer.reshape(-1).view(np.uint8).data for _, one in packed]
+    buffers = [one.buffer.reshape(-1).view(np.uint8).data for one in packed.values()]
     return [len(header).to_bytes(8, "little") + header, *buffers]
 
 
-def _packed(inputs: Mapping[str, Any]) -> list[tuple[str, Packed]]:
-    """Every tensor, the widest numbers first, so that each begins at a multiple of its own."""
+def pack_all(inputs: Mapping[str, Any]) -> dict[str, Packed]:
+    """Every tensor by its name, a group's as `group/member`.
+
+    The widest numbers come first, so that each tensor begins at a multiple of its own. Raises
+    `TypeError` for what holds no numbers.
+    """
     packed: list[tuple[str, Packed]] = []
     for name, value in inputs.items():
         members: Mapping[str, ArrayLike] = (
@@ -69,7 +71,7 @@ def _packed(inputs: Mapping[str, Any]) -> list[tuple[str, Packed]]:
             else {name: value}
         )
         packed += [(key, pack(key, each)) for key, each in members.items()]
-    return sorted(packed, key=lambda named: -named[1].buffer.itemsize)
+    return dict(sorted(packed, key=lambda named: -named[1].buffer.itemsize))
 
 
 def decode(body: memoryview | bytearray) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

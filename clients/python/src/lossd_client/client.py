@@ -7,10 +7,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 
 from lossd_client import _calls
 from lossd_client._arrays import ArrayLike
+from lossd_client._memory import Kind
 from lossd_client._retry import Retry
+from lossd_client._shared import LEAST_BYTES, Steps, shared_calls
+from lossd_client._wire import pack_all
 from lossd_client.errors import LossdError
 from lossd_client.result import Result, Sent
 from lossd_client.transport import SocketTransport
@@ -28,6 +33,10 @@ class Client:
     - `timeout_s`: to connect, and for each pause while sending and receiving.
     - `retry`: when to repeat; `Retry(times=0)` never does.
     - `uds`: path of the Unix socket of a service on this machine; `base_url` only names the host.
+    - `shared_memory`: move large tensors through memory that is shared with a service on this
+      machine (LOSSD_SHARED_MEMORY=1 there): True, or the kind that it must be of, "memfd" or "shm".
+      Where the service takes none, they go over the connection as always. See `empty`.
+    - `shared_memory_least_bytes`: smaller tensors go over the connection.
     - `transport`: of httpx, in place of `SocketTransport`, which copies no large body. Where the
       environment names a proxy for `base_url`, httpx's own transport is used.
 
@@ -42,6 +51,8 @@ class Client:
         retry: Retry | None = None,
         headers: Mapping[str, str] | None = None,
         uds: str | None = None,
+        shared_memory: bool | Kind = False,
+        shared_memory_least_bytes: int = LEAST_BYTES,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -59,6 +70,7 @@ class Client:
             headers=dict(headers or {}),
             transport=transport,
         )
+        self._shared = shared_calls(shared_memory, shared_memory_least_bytes)
 
     def __enter__(self) -> Self:
         return self
@@ -72,7 +84,9 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, and give shared memory back; arrays stay good."""
+        if self._shared is not None:
+            self._shared.close()
         self._http.close()
 
     def compute(
@@ -115,11 +129,28 @@ class Client:
             nonfinite=nonfinite,
             class_axis=class_axis,
         )
-        tensors = {"row_weights": row_weights, "cotangent": cotangent}
-        given = {**(inputs or {}), **named_inputs}
-        request = _calls.compute_request(loss, given, tensors, fields)
-        sent = Sent(given, class_axis, gradient_dtype)
+        named = {**(inputs or {}), **named_inputs}
+        beside = {"row_weights": row_weights, "cotangent": cotangent}
+        packed = pack_all(_calls.given({**named, **beside}))
+        sent = Sent(named, class_axis, gradient_dtype)
+        if (shared := self._shared) is not None:
+            result = self._repeated(lambda: self._follow(shared.call(loss, packed, fields, sent)))
+            if result is not None:
+                return result
+        request = _calls.compute_request(loss, packed, fields)
         return _calls.read_result(self._send(request), sent)
+
+    def empty(self, shape: int | Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
+        """An array of any content, in shared memory where there is some, else as of `np.empty`.
+
+            >>> logits = client.empty((4096, 1000))
+            >>> model.predict(batch, out=logits)
+            >>> client.compute("cross_entropy", logits=logits, labels=labels)  # copies no logits
+
+        A call takes such arrays, and parts of them, from where they are, whoever holds them (torch
+        tensors too), if they are contiguous. Do not write to them while a call is under way.
+        """
+        return np.empty(shape, dtype) if self._shared is None else self._shared.empty(shape, dtype)
 
     def stream(
         self,
@@ -236,6 +267,20 @@ class Client:
                     raise
             self._sleep(pause_s)
 
+    def _follow(self, steps: Steps[T]) -> T:
+        try:
+            request = next(steps)
+            while True:
+                try:
+                    answer = self._try(request)
+                except BaseException as err:
+                    request = steps.throw(err)
+                else:
+                    request = steps.send(answer)
+        except StopIteration as end:
+            found: T = end.value
+            return found
+
     def _try(self, request: _calls.Request) -> _calls.Answer:
         prepared = self._http.build_request(
             request.method,
@@ -251,4 +296,7 @@ class Client:
         except httpx.TransportError as err:
             raise _calls.transport_error(err, self.base_url) from err
         _calls.let_go(response)
-        return _calls.checked(_calls.Answer(response.status_code, response.headers, read))
+        is_resent = bool(response.extensions.get("resent"))
+        return _calls.checked(
+            _calls.Answer(response.status_code, response.headers, read, is_resent)
+        )

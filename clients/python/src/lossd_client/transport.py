@@ -36,7 +36,8 @@ class SocketTransport(httpx.BaseTransport):
 
     httpx's timeouts hold for each pause: `connect`, `write`, `read`. There is no wait for a free
     connection, hence no `pool` timeout. A kept connection that turns out dead before any answer is
-    replaced once by a new one, so the request must be safe to repeat.
+    replaced once by a new one, so the request must be safe to repeat; then
+    `response.extensions["resent"]` is true.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class SocketTransport(httpx.BaseTransport):
                 return self._exchange(request, origin, kept)
             except Unanswered:
                 pass  # it died between two requests; the next one is new
-        return self._exchange(request, origin, self._connect(request, origin))
+        response = self._exchange(request, origin, self._connect(request, origin))
+        response.extensions["resent"] = kept is not None
+        return response
 
     def open_duplex(self, request: httpx.Request) -> Duplex:
         """Send the head of a request whose body follows in chunks, on a connection of its own.

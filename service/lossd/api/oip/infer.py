@@ -4,13 +4,14 @@ import math
 import time
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import orjson
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lossd.api.body import BodyReader
@@ -26,14 +27,18 @@ from lossd.store import Durations, Regions, Statistics
 from lossd.wire import Body, Parts, as_tensor, bytes_of, expand
 from lossd.wire.oip import (
     DATATYPES,
+    OipInput,
     OipOutput,
     OipRequest,
+    Place,
     read_raw,
     read_request,
 )
 from lossd.wire.oip_reply import OipReply, write_reply
 
 SMALL_BYTES = 64 * 1024  # below this a thread costs more than reading or writing the body
+QUICK_BYTES = 1024 * 1024  # the same for shared memory, which is copied once at most
+_ALIGNMENT = 8  # bytes: of the widest dtype
 _HEADER = "inference-header-content-length"
 
 
@@ -81,12 +86,17 @@ class Inferences:
         )
         read_ns = time.perf_counter_ns()
         inference = _Inference(spec, incoming, self.settings, self.regions)
-        small = len(body) <= SMALL_BYTES and in_place and not self.regions.enabled
-        asked, call = (
-            inference.parse(body, header_bytes)
-            if small
-            else await self.engine.off_loop(inference.parse, body, header_bytes)
-        )
+        small = len(body) <= SMALL_BYTES and in_place
+        if not small:
+            asked, call = await self.engine.off_loop(inference.parse, body, header_bytes)
+        else:
+            asked = inference.read(body, header_bytes)
+            small = inference.is_quick(asked)
+            call = (
+                inference.call(asked)
+                if small
+                else await self.engine.off_loop(inference.call, asked)
+            )
         parsed_ns = time.perf_counter_ns()
         result = await self.engine.submit(call, timeout_s=self._timeout_s(asked))
         computed_ns = time.perf_counter_ns()
@@ -145,6 +155,11 @@ class _Inference:
 
     def parse(self, sent: Body, header_bytes: int | None) -> tuple[OipRequest, Call]:
         """The request in a body, and the call that it makes."""
+        asked = self.read(sent, header_bytes)
+        return asked, self.call(asked)
+
+    def read(self, sent: Body, header_bytes: int | None) -> OipRequest:
+        """The request in a body."""
         encoding = self.incoming.header(b"content-encoding")
         if encoding:
             sent = expand(bytes(sent), encoding, self.settings.max_body_bytes)
@@ -152,17 +167,69 @@ class _Inference:
         most = self.settings.max_elements
         if header_bytes == 0:
             only = oip.raw_input(self.spec)
-            asked = read_raw(body, only.name, "INT64" if only.kind == "int" else "FP32", most)
-        else:
-            asked = read_request(body, header_bytes, most)
+            return read_raw(body, only.name, "INT64" if only.kind == "int" else "FP32", most)
+        return read_request(body, header_bytes, most)
+
+    def is_quick(self, asked: OipRequest) -> bool:
+        """Whether what is in shared memory is reached in less time than another thread takes."""
+        places = [each.place for each in asked.inputs if each.place is not None]
+        places += [each.place for each in asked.outputs if each.place is not None]
+        if not places:
+            return True
+        owner = owner_of(self.incoming.header)
+        return sum(each.byte_size for each in places) <= QUICK_BYTES and all(
+            self.regions.is_ready(each.region, owner) for each in places
+        )
+
+    def call(self, asked: OipRequest) -> Call:
+        """The call that a request makes."""
         tensors = {each.name: each.tensor for each in asked.inputs if each.tensor is not None}
         owner = owner_of(self.incoming.header)
         for each in asked.inputs:
             if each.place is not None:
-                region = self.regions.find(each.place.region, owner)
-                data = self.regions.read(region, each.place.offset, each.place.byte_size)
-                tensors[each.name] = as_tensor(data, DATATYPES[each.datatype], each.shape)
-        return asked, parse_call(self.spec.name, oip.to_message(self.spec, asked, tensors))
+                tensors[each.name] = self._placed(each, each.place, owner)
+        call = parse_call(self.spec.name, oip.to_message(self.spec, asked, tensors))
+        options = call.options
+        if options.gradient_form != "dense" or options.class_axis != 1:
+            return call
+        places = {
+            each.name.removeprefix("gradients."): self._own_memory(each.place, owner)
+            for each in asked.outputs
+            if each.place is not None and each.name.startswith("gradients.")
+        }
+        inputs = [np.frombuffer(bytes_of(x), np.uint8) for x in call.inputs.values()]
+        return replace(
+            call,
+            places={
+                key: place
+                for key, place in places.items()
+                # An output over an input is stored when all is computed.
+                if place is not None and not any(np.may_share_memory(place, x) for x in inputs)
+            },
+        )
+
+    def _own_memory(self, place: Place, owner: str) -> NDArray[np.uint8] | None:
+        """Memory of the caller's that can be written to as if it were the service's own."""
+        region = self.regions.find(place.region, owner)
+        data = self.regions.place(region, place.offset, place.byte_size)
+        return None if data is None or data.ctypes.data % _ALIGNMENT else data
+
+    def _placed(self, wanted: OipInput, place: Place, owner: str) -> Tensor:
+        """An input in shared memory, which may be the caller's own, and change at any time.
+
+        Only integers become indices (labels, signs, pairs), so they are copied before they are
+        checked, and the copy is what is used. Of floats nothing becomes an index or a size: an
+        argmax or a sort gives places within them whatever they hold, torch sorts copies, and
+        kernels read no memory outside their arrays. So who changes floats meanwhile gets a number
+        that means nothing, or a complaint that does. A loss that computes an index from a float (a
+        bin, a grid cell) must compute it once, and bound what it computed.
+        """
+        region = self.regions.find(place.region, owner)
+        data, is_shared = self.regions.view(region, place.offset, place.byte_size)
+        dtype = DATATYPES[wanted.datatype]
+        if is_shared and not dtype.is_floating_point:
+            data = data.copy()
+        return as_tensor(data, dtype, wanted.shape)
 
     def reply(self, asked: OipRequest, call: Call, result: Result) -> OipReply:
         """The answer, with what goes into shared memory already there."""
@@ -177,7 +244,7 @@ class _Inference:
             tensors = {"value": torch.tensor(math.nan, dtype=torch.float64), **tensors}
         outputs = _wanted(asked, tensors)
         for each, tensor in outputs:
-            self._store(each, tensor)
+            self._store(call, each, tensor)
         return write_reply(
             model=self.spec.name,
             version=self.spec.version,
@@ -186,10 +253,13 @@ class _Inference:
             outputs=outputs,
         )
 
-    def _store(self, wanted: OipOutput, tensor: Tensor) -> None:
+    def _store(self, call: Call, wanted: OipOutput, tensor: Tensor) -> None:
         if wanted.place is None:
             return
         data = np.frombuffer(bytes_of(tensor), np.uint8)
+        key = wanted.name.removeprefix("gradients.")
+        if key in call.places and call.places[key].ctypes.data == data.ctypes.data:
+            return  # it was written there
         if data.size > wanted.place.byte_size:
             raise UnreadableBody(
                 "the output is larger than its place in shared memory",

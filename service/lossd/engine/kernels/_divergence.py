@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lossd.engine.kernels._compile import called, compiled, inlined
+from lossd.compiled import called, compiled, inlined
 from lossd.engine.kernels._job import FINE, SUSPECT
 from lossd.engine.kernels._lanes import any_of, is_lane, lanes_of, load, store, sum_of, where
 from lossd.engine.kernels._rows import (

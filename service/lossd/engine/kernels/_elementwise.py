@@ -17,8 +17,8 @@ from numba import types
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lossd.compiled import SUMS, compiled, inlined
 from lossd.engine.kernels._arrays import as_array
-from lossd.engine.kernels._compile import SUMS, compiled, inlined
 from lossd.engine.kernels._half import FLOAT16, FLOAT32, read, room, words_of, write
 from lossd.engine.kernels._job import FINE, SUSPECT, Job, Rows
 from lossd.schema import Call

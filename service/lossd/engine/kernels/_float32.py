@@ -7,7 +7,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from lossd.engine.kernels._compile import EXACT, SUMS, inlined
+from lossd.compiled import EXACT, SUMS, inlined
 
 _F32, _I32 = ir.FloatType(), ir.IntType(32)
 _ROUND = np.float32(12582912.0)  # 1.5 * 2^23: adding it leaves an integer in the lowest bits

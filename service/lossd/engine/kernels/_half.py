@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from lossd.engine.kernels._compile import inlined
+from lossd.compiled import inlined
 from lossd.engine.kernels._job import FINE, OVERFLOW
 
 FLOAT32, FLOAT16, BFLOAT16 = 0, 1, 2

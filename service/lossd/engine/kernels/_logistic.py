@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lossd.engine.kernels._compile import EXACT, inlined
+from lossd.compiled import EXACT, inlined
 from lossd.engine.kernels._float32 import exp_of_negative
 
 _ONE, _ZERO = np.float32(1), np.float32(0)

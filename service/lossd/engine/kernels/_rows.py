@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lossd.engine.kernels._compile import called, inlined
+from lossd.compiled import called, inlined
 from lossd.engine.kernels._lanes import (
     any_of,
     exp_of_negative,

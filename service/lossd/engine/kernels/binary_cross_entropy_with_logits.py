@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lossd.engine.kernels._compile import inlined
+from lossd.compiled import inlined
 from lossd.engine.kernels._elementwise import (
     AS_WRITTEN,
     NO_WEIGHTS,

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lossd.compiled import called, compiled
 from lossd.engine.kernels import _weights
 from lossd.engine.kernels._blocks import rows_of
-from lossd.engine.kernels._compile import called, compiled
 from lossd.engine.kernels._job import FINE, SUSPECT, Job, Rows
 from lossd.engine.kernels._lanes import (
     is_lane,

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lossd.compiled import compiled
 from lossd.engine.kernels import _weights
 from lossd.engine.kernels._blocks import rows_of
-from lossd.engine.kernels._compile import compiled
 from lossd.engine.kernels._job import FINE, SUSPECT, Job, Rows
 from lossd.engine.kernels._rows import LOWEST, ZERO, has_nan, largest
 from lossd.schema import Call

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lossd.engine.kernels._compile import inlined
+from lossd.compiled import inlined
 from lossd.engine.kernels._elementwise import AS_WRITTEN, bind_pairs, compiled_rows
 from lossd.engine.kernels._elementwise import applies as applies
 from lossd.engine.kernels._float32 import exp_of_negative

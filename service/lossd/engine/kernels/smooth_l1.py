@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lossd.engine.kernels._compile import inlined
+from lossd.compiled import inlined
 from lossd.engine.kernels._elementwise import AS_WRITTEN, bind_pairs, compiled_rows
 from lossd.engine.kernels._elementwise import applies as applies
 from lossd.engine.kernels._elementwise import weigh as weigh
