@@ -48,7 +48,7 @@ def bind(call: Call, job: Job) -> Rows:
     core: Any = labelled
     floats: tuple[Any, ...] = (logits,)
     if labels is not None and not params.label_smoothing:
-        constants = (*constants, 0.0, False, False)
+        constants = (*constants, False, 0.0, False, 0.0)
     else:
         tolerance = math.inf
         if targets is not None:

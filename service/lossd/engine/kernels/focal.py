@@ -34,9 +34,10 @@ def bind(call: Call, job: Job) -> Rows:
         may_ignore,
         params.ignore_index if may_ignore else 0,
         alpha,
+        True,
         params.gamma,
         params.modulation_gradient == "detached",
-        True,
+        0.0,
     )
     return rows_of(
         labelled,
