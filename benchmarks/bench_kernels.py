@@ -1,0 +1,232 @@
+"""Kernels of the softmax family against the same losses in torch and JAX: value and gradients.
+
+One thread. Each cell is a loss and a shape. Contenders take turns after their answers were
+compared with eager torch's:
+
+- `kernel`: the engine's whole way through a kernel, checks of the values included;
+- `eager`: the loss's plain function and autograd;
+- `compiled`: the same under torch.compile;
+- `joint`: value and gradient as one function under torch.compile, which it may fuse;
+- `jax`: jax.jit, for cross_entropy, where JAX is installed;
+- `copy`: numpy's copy of the inputs that get a gradient: the same bytes read and written.
+
+`python -m benchmarks.bench_kernels [--quick] [--memory] [loss ...]`; `--memory` adds what a call
+takes at its peak beyond what was held before. One JSON line per contender; units are in the names.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lossd.engine.compute import compute, pick_kernel
+from lossd.engine.memory import Buffers
+from lossd.losses import CATALOG
+from lossd.schema import Call, Result, parse_call
+from lossd.wire import Message
+
+CPU = torch.device("cpu")
+SHAPES = [(32, 10), (256, 1000), (4096, 1000), (1024, 32_000)]
+LARGEST = (1024, 128_000)
+FAST = ("cross_entropy", "focal", "multiclass_hinge", "nll")
+LOSSES = (
+    *("cross_entropy", "focal", "generalized_cross_entropy", "kl_divergence", "adversarial"),
+    *("brier", "multiclass_hinge", "multi_margin", "nll"),
+)
+ROUNDS, QUICK_ROUNDS = 41, 5
+TURN_US = 2000.0  # small calls are made several times in a row: that is how a loop meets them
+Contender = Callable[[], Any]
+
+
+def call_of(name: str, rows: int, classes: int) -> Call:
+    """A call of float32 logits and labels."""
+    generator = torch.Generator().manual_seed(rows + classes)
+    logits = [3 * torch.randn(rows, classes, generator=generator) for _ in range(2)]
+    labels = torch.randint(classes, (rows,), generator=generator)
+    given = {
+        "kl_divergence": {"p_logits": logits[0], "q_logits": logits[1]},
+        "adversarial": {
+            "clean_logits": logits[0],
+            "adversarial_logits": logits[1],
+            "labels": labels,
+        },
+        "nll": {"log_probabilities": logits[0].log_softmax(1), "labels": labels},
+    }
+    return parse_call(name, Message(given.get(name, {"logits": logits[0], "labels": labels}), {}))
+
+
+def value_of(call: Call) -> Callable[..., Tensor]:
+    """The mean, as a function of the inputs that get a gradient."""
+    rest = {key: x for key, x in call.inputs.items() if key not in call.wrt}
+
+    def value(*leaves: Tensor) -> Tensor:
+        inputs = {**rest, **dict(zip(call.wrt, leaves, strict=True))}
+        values: Tensor = call.spec.fn(**call.arguments(inputs), params=call.params)
+        return values.sum() / values.numel()
+
+    return value
+
+
+def by_autograd(value: Callable[..., Tensor], call: Call) -> Contender:
+    """Value and gradients, the way one trains."""
+
+    def step() -> tuple[Tensor, ...]:
+        leaves = [call.inputs[key].detach().requires_grad_() for key in call.wrt]
+        found = value(*leaves)
+        return found.detach(), *torch.autograd.grad(found, leaves)
+
+    return step
+
+
+def jointly(value: Callable[..., Tensor], call: Call) -> Contender:
+    """Value and gradients as one compiled function."""
+    leaves = [call.inputs[key] for key in call.wrt]
+    both = torch.func.grad_and_value(value, argnums=tuple(range(len(leaves))))
+    compiled = torch.compile(both, dynamic=False)
+
+    def step() -> tuple[Tensor, ...]:
+        gradients, found = compiled(*leaves)
+        return found, *gradients
+
+    return step
+
+
+def by_jax(call: Call) -> Contender | None:
+    """Cross-entropy under jax.jit; None where there is no JAX."""
+    try:
+        import jax
+    except ModuleNotFoundError:
+        return None
+    import jax.numpy as jnp
+
+    logits, labels = (jnp.asarray(call.inputs[key].numpy()) for key in ("logits", "labels"))
+
+    def value(z: Any) -> Any:
+        picked = jnp.take_along_axis(z, labels[:, None], 1)[:, 0]
+        return (jax.nn.logsumexp(z, axis=1) - picked).mean()
+
+    both = jax.jit(jax.value_and_grad(value))
+
+    def step() -> tuple[Any, ...]:
+        found, gradient = jax.block_until_ready(both(logits))
+        return found, gradient
+
+    return step
+
+
+def contenders(call: Call) -> Iterator[tuple[str, Contender]]:
+    """Everything that computes a call, and the copy."""
+    buffers = Buffers(4 << 30)
+    yield "kernel", lambda: compute(call, CPU, buffers)
+    value = value_of(call)
+    yield "eager", by_autograd(value, call)
+    yield "compiled", by_autograd(torch.compile(value, dynamic=False), call)
+    yield "joint", jointly(value, call)
+    if call.spec.name == "cross_entropy" and (step := by_jax(call)) is not None:
+        yield "jax", step
+    sources = [call.inputs[key].numpy() for key in call.wrt]
+    targets = [np.zeros_like(x) for x in sources]
+    yield "copy", lambda: [np.copyto(y, x) for y, x in zip(targets, sources, strict=True)]
+
+
+def compare(call: Call, steps: Mapping[str, Contender]) -> None:
+    """Raises `AssertionError` where an answer is not eager torch's."""
+    want = steps["eager"]()
+    scale = max(float(x.abs().max()) for x in want[1:])
+    for name, step in steps.items():
+        if name == "copy":
+            continue
+        got = step()
+        if isinstance(got, Result):
+            got = (torch.tensor(got.value), *(got.gradients[key] for key in call.wrt))
+        for mine, theirs in zip(got, want, strict=True):
+            mine = torch.from_numpy(np.array(mine)) if not isinstance(mine, Tensor) else mine
+            torch.testing.assert_close(mine.to(theirs), theirs, rtol=1e-3, atol=1e-5 * scale)
+
+
+def took_us(step: Contender, calls: int = 1) -> float:
+    """Time of one call, its answer let go of within."""
+    started_s = time.perf_counter()
+    for _ in range(calls):
+        step()
+    return 1e6 * (time.perf_counter() - started_s) / calls
+
+
+def peak_mib(step: Contender) -> float:
+    """What a call takes at its peak, on top of what is held before it."""
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status_mib("VmRSS")
+    step()
+    return _status_mib("VmHWM") - before
+
+
+def _status_mib(key: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1]) / 1024
+
+
+def measure(name: str, shape: tuple[int, int], rounds: int, memory: bool) -> list[dict[str, Any]]:
+    """One cell."""
+    call = call_of(name, *shape)
+    assert pick_kernel(call, CPU) is not None
+    steps = dict(contenders(call))
+    compare(call, steps)
+    calls = {
+        key: 1 + int(TURN_US / min(took_us(step) for _ in range(3))) for key, step in steps.items()
+    }
+    times: dict[str, list[float]] = {key: [] for key in steps}
+    for _ in range(rounds):
+        for key, step in steps.items():
+            times[key].append(took_us(step, calls[key]))
+    medians = {key: statistics.median(each) for key, each in times.items()}
+    rivals = {key: x for key, x in medians.items() if key not in ("kernel", "copy")}
+    best = min(rivals, key=lambda key: rivals[key])
+    lines = []
+    for key, us in medians.items():
+        line = {
+            "loss": name,
+            "rows": shape[0],
+            "classes": shape[1],
+            "contender": key,
+            "p50_us": round(us, 1),
+            "least_us": round(min(times[key]), 1),
+            "times_kernel": round(us / medians["kernel"], 2),
+            "rounds": rounds,
+        }
+        if key == "kernel":
+            line |= {"best_rival": best, "of_best_rival": round(us / medians[best], 3)}
+            line |= {"of_copy": round(us / medians["copy"], 2)}
+        if memory:
+            line["peak_mib"] = round(peak_mib(steps[key]), 1)
+        lines.append(line)
+    return lines
+
+
+def main(words: Sequence[str] = ()) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("losses", nargs="*", metavar="loss", help="default: all of the family")
+    parser.add_argument("--quick", action="store_true", help="few rounds, the two smallest shapes")
+    parser.add_argument("--memory", action="store_true", help="peak memory of one call each")
+    asked = parser.parse_args(words)
+    torch.set_num_threads(1)
+    for name in asked.losses or LOSSES:
+        if name not in CATALOG:
+            parser.error(f"no loss {name!r}")
+        shapes = SHAPES[:2] if asked.quick else [*SHAPES, *([LARGEST] if name in FAST else [])]
+        for shape in shapes:
+            torch.compiler.reset()
+            rounds = QUICK_ROUNDS if asked.quick else ROUNDS
+            for line in measure(name, shape, rounds, asked.memory):
+                print(json.dumps(line), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
