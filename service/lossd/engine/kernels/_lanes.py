@@ -109,7 +109,8 @@ def _numbers() -> Any:
     return ir.Constant(_BITS, list(range(WIDTH)))
 
 
-def _element(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+def element(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    """A pointer to an element of an array, for intrinsics."""
     data = context.make_array(kind)(context, builder, value=array).data
     return builder.gep(data, [index])
 
@@ -130,7 +131,7 @@ def load(typing: Any, x: Any, j: Any, beyond: Any) -> Any:
     def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
         array, index, filling = arguments
         at = builder.bitcast(
-            _element(context, builder, sig.args[0], array, index), ir.PointerType(_VECTOR)
+            element(context, builder, sig.args[0], array, index), ir.PointerType(_VECTOR)
         )
         fits, mask = _fits_and_mask(context, builder, sig.args[0], array, index)
         with builder.if_else(fits, likely=True) as (whole, partly):
@@ -160,7 +161,7 @@ def store(typing: Any, x: Any, j: Any, lanes: Any) -> Any:
     def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
         array, index, value = arguments
         at = builder.bitcast(
-            _element(context, builder, sig.args[0], array, index), ir.PointerType(_VECTOR)
+            element(context, builder, sig.args[0], array, index), ir.PointerType(_VECTOR)
         )
         fits, mask = _fits_and_mask(context, builder, sig.args[0], array, index)
         with builder.if_else(fits, likely=True) as (whole, partly):
