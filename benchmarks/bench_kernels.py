@@ -41,7 +41,7 @@ LOSSES = (
     *("cross_entropy", "focal", "generalized_cross_entropy", "kl_divergence", "adversarial"),
     *("brier", "multiclass_hinge", "multi_margin", "nll"),
 )
-ROUNDS, QUICK_ROUNDS = 41, 5
+ROUNDS, QUICK_ROUNDS = 21, 5
 TURN_US = 2000.0  # small calls are made several times in a row: that is how a loop meets them
 Contender = Callable[[], Any]
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import numba
+import numpy as np
 import pytest
 import torch
 from catalog_cases import Case
@@ -17,6 +19,7 @@ from case_requests import CASES, message_of
 from lossd.engine.compute import compute, compute_plainly, pick_kernel
 from lossd.engine.fused import ONE_SLICE, Slices, compute_by_kernel
 from lossd.engine.kernels import KERNELS, Rows
+from lossd.engine.kernels._rows import exp_and_sum
 from lossd.engine.memory import Buffers
 from lossd.errors import LossdError
 from lossd.losses import CATALOG
@@ -319,3 +322,15 @@ def test_a_sure_answer_keeps_every_digit(lead: float, base: float) -> None:
     slope = miss**2 + 2 * (1 - miss) * miss * value
     if miss**2 > 1e-30:
         assert focal.gradients["logits"][0, 1] == pytest.approx(-slope * miss, rel=1e-6)
+
+
+def test_the_exponential_is_exact_to_a_unit_in_the_last_place() -> None:
+    x = torch.linspace(-87.3, -1e-6, 300_001)
+    e = torch.empty_like(x).numpy()
+    numba.njit(lambda z, out: exp_and_sum(z, np.float32(0), -1, out))(x.numpy(), e)
+    want = x.double().exp()
+    assert ((torch.from_numpy(e) - want).abs() / want).max() < 8.5e-8
+    edges = torch.tensor([0.0, -0.0, -87.4, -104.0, -3e38, -math.inf, math.nan])
+    found = torch.empty_like(edges).numpy()
+    numba.njit(lambda z, out: exp_and_sum(z, np.float32(0), -1, out))(edges.numpy(), found)
+    assert found[:6].tolist() == [1.0, 1.0, 0.0, 0.0, 0.0, 0.0] and math.isnan(found[6])

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lossd.engine.kernels._arrays import as_tensor
 from lossd.engine.kernels._job import FINE, OVERFLOW, SUSPECT, Job, Rows
+from lossd.engine.kernels._turn import gather, scatter
 from lossd.schema import Call
 
 BLOCK_ELEMENTS = 64 * 1024
@@ -127,11 +128,9 @@ class _Turned:
     ) -> None:
         self._core, self._job, self._per_row = core, job, per_row
         self._labels, self._constants, self._extra = labels, constants, extra
-        self._inputs = [None if x is None else _items_inside(x, per_row) for x in inputs]
-        self._gradients = [
-            None if x is None else _items_inside(as_tensor(x), per_row) for x in gradients
-        ]
-        self._classes = next(x.shape[2] for x in self._inputs if x is not None)
+        self._inputs = [None if x is None else _as_3d(x, per_row) for x in inputs]
+        self._gradients = [None if x is None else _as_3d(as_tensor(x), per_row) for x in gradients]
+        self._classes = next(x.shape[1] for x in self._inputs if x is not None)
         self._items = max(1, BLOCK_ELEMENTS // max(1, self._classes))
 
     def run(self, start: int, stop: int) -> int:
@@ -139,23 +138,28 @@ class _Turned:
         per_row = self._per_row
         rows, step = max(1, self._items // per_row), min(self._items, per_row)
         most = min(rows, stop - start) * step
-        scratch = [
-            None if x is None else torch.empty((most, self._classes))
-            for x in (*self._inputs, *self._gradients)
-        ]
+        tensors = (*self._inputs, *self._gradients)
+        scratch = [None if x is None else torch.empty((most, self._classes)) for x in tensors]
+        are_half = any([x is not None and x.dtype != torch.float32 for x in tensors])
+        wide = torch.empty(most * self._classes if are_half and per_row > 1 else 0)
         values = np.empty(most)
         found = FINE
         for first in range(start, stop, rows):
             last = min(first + rows, stop)
             for begin in range(0, per_row, step):
                 inside = slice(begin, min(begin + step, per_row))
-                found |= self._block(slice(first, last), inside, scratch, values)
+                found |= self._block(slice(first, last), inside, scratch, wide, values)
                 if found & SUSPECT:
                     return found
         return found
 
     def _block(
-        self, rows: slice, inside: slice, scratch: Sequence[Tensor | None], values: NDArray[Any]
+        self,
+        rows: slice,
+        inside: slice,
+        scratch: Sequence[Tensor | None],
+        wide: Tensor,
+        values: NDArray[Any],
     ) -> int:
         count = (rows.stop - rows.start) * (inside.stop - inside.start)
         begin = rows.start * self._per_row + inside.start
@@ -165,8 +169,7 @@ class _Turned:
             if x is None or into is None:
                 taken.append(NO_ROWS)
                 continue
-            from_here = x[rows, inside]
-            into[:count].view(from_here.shape).copy_(from_here)
+            gather(x, rows, inside, wide, into[:count])
             taken.append(into[:count].numpy())
         wanted = scratch[len(self._inputs) :]
         values = values[:count]
@@ -184,8 +187,7 @@ class _Turned:
         self._keep(values, rows, inside, flat)
         for x, each in zip(self._gradients, wanted, strict=True):
             if x is not None and each is not None:
-                into = x[rows, inside]
-                into.copy_(each[:count].view(into.shape))
+                scatter(each[:count], rows, inside, wide, x)
                 found |= _overflow(each[:count], x.dtype)
         return found
 
@@ -208,9 +210,9 @@ class _Turned:
             self._job.sums[rows] += sums
 
 
-def _items_inside(x: Tensor, per_row: int) -> Tensor:
-    """A view as (rows, items per row, classes)."""
-    return x.contiguous().view(x.shape[0], -1, per_row).transpose(1, 2)
+def _as_3d(x: Tensor, per_row: int) -> Tensor:
+    """A view as (rows, classes, items per row)."""
+    return x.contiguous().view(x.shape[0], -1, per_row)
 
 
 def _overflow(gradient: Tensor, dtype: torch.dtype) -> int:

@@ -15,6 +15,15 @@ from numba import types
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
+from lossd.engine.kernels._float32 import (
+    LN2_HIGH,
+    LN2_LOW,
+    LOG2_E,
+    LOWEST_EXPONENT,
+    POLYNOMIAL,
+    ROUND,
+)
+
 WIDTH = 16
 _F32, _F64, _I1, _I32 = ir.FloatType(), ir.DoubleType(), ir.IntType(1), ir.IntType(32)
 _VECTOR, _BITS, _BOOLS = (ir.VectorType(kind, WIDTH) for kind in (_F32, _I32, _I1))
@@ -100,7 +109,8 @@ def _numbers() -> Any:
     return ir.Constant(_BITS, list(range(WIDTH)))
 
 
-def _element(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+def element(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
+    """A pointer to an element of an array, for intrinsics."""
     data = context.make_array(kind)(context, builder, value=array).data
     return builder.gep(data, [index])
 
@@ -121,7 +131,7 @@ def load(typing: Any, x: Any, j: Any, beyond: Any) -> Any:
     def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
         array, index, filling = arguments
         at = builder.bitcast(
-            _element(context, builder, sig.args[0], array, index), ir.PointerType(_VECTOR)
+            element(context, builder, sig.args[0], array, index), ir.PointerType(_VECTOR)
         )
         fits, mask = _fits_and_mask(context, builder, sig.args[0], array, index)
         with builder.if_else(fits, likely=True) as (whole, partly):
@@ -151,7 +161,7 @@ def store(typing: Any, x: Any, j: Any, lanes: Any) -> Any:
     def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
         array, index, value = arguments
         at = builder.bitcast(
-            _element(context, builder, sig.args[0], array, index), ir.PointerType(_VECTOR)
+            element(context, builder, sig.args[0], array, index), ir.PointerType(_VECTOR)
         )
         fits, mask = _fits_and_mask(context, builder, sig.args[0], array, index)
         with builder.if_else(fits, likely=True) as (whole, partly):
@@ -277,38 +287,24 @@ def largest_of(typing: Any, lanes: Any) -> Any:
     return types.float32(LANES), build
 
 
-_ROUND = 12582912.0  # 1.5 * 2^23: adding it leaves an integer in the lowest bits
-_LOWEST = -87.33654  # e^x is no normal float32 below
-# Of the minimax polynomial of (e^r - 1 - r) / r^2 on [-ln 2 / 2, ln 2 / 2], from the Cephes
-# library's expf, highest power first.
-_POLYNOMIAL = (
-    1.9875691500e-4,
-    1.3981999507e-3,
-    8.3334519073e-3,
-    4.1665795894e-2,
-    1.6666665459e-1,
-    5.0000001201e-1,
-)
-
-
 @intrinsic
 def exp_of_negative(typing: Any, lanes: Any) -> Any:
-    """e^x for x <= 0, within 1 unit in the last place; 0 below -87.34, NaN of NaN."""
+    """e^x for x <= 0, with a relative error below 8.5e-8; 0 below -87.34, NaN of NaN."""
 
     def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
         x = arguments[0]
-        rounded = _fused(builder, x, _all(1.44269504088896341), _all(_ROUND))
-        n = builder.fsub(rounded, _all(_ROUND))
-        r = _fused(builder, n, _all(-0.693359375), x)
-        r = _fused(builder, n, _all(2.12194440e-4), r)
-        p = _all(_POLYNOMIAL[0])
-        for coefficient in _POLYNOMIAL[1:]:
+        rounded = _fused(builder, x, _all(LOG2_E), _all(ROUND))
+        n = builder.fsub(rounded, _all(ROUND))
+        r = _fused(builder, n, _all(-LN2_HIGH), x)
+        r = _fused(builder, n, _all(-LN2_LOW), r)
+        p = _all(POLYNOMIAL[0])
+        for coefficient in POLYNOMIAL[1:]:
             p = _fused(builder, p, r, _all(coefficient))
         y = _fused(builder, p, builder.fmul(r, r), r)
         y = builder.fadd(y, _all(1.0))
         twos = builder.shl(builder.bitcast(rounded, _BITS), ir.Constant(_BITS, [23] * WIDTH))
         twos = builder.add(twos, ir.Constant(_BITS, [127 << 23] * WIDTH))
         y = builder.fmul(y, builder.bitcast(twos, _VECTOR))
-        return builder.select(builder.fcmp_ordered("<", x, _all(_LOWEST)), _all(0.0), y)
+        return builder.select(builder.fcmp_ordered("<", x, _all(LOWEST_EXPONENT)), _all(0.0), y)
 
     return LANES(LANES), build
