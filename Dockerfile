@@ -25,7 +25,8 @@ COPY service service
 # Without pip, nothing in the image can install anything.
 RUN pip install --no-cache-dir --no-deps --constraint constraints.txt . \
     && pip check \
-    && pip uninstall --yes pip
+    && pip uninstall --yes pip \
+    && NUMBA_CACHE_DIR=/opt/kernels python -c 'import lossd.engine'
 
 FROM ${BASE}
 # Where losses are computed: cpu; cuda or auto for an image that is given a GPU.
@@ -39,6 +40,9 @@ RUN if [ "${DEVICE}" != cpu ]; then \
         && rm -rf /var/lib/apt/lists/*; \
     fi
 COPY --from=builder /opt/lossd /opt/lossd
+# Kernels, compiled for the processor that built the image; on another one, or where this folder
+# cannot be written to, they are compiled at every start, before /readyz says 200.
+COPY --from=builder --chown=lossd:lossd /opt/kernels /opt/kernels
 
 # - HOST: the container's interface; who reaches it is decided by the ports that are published.
 # - DONTWRITEBYTECODE, HOME, TMPDIR: the root file system may be read-only. The CPU path writes
@@ -53,6 +57,7 @@ ENV PATH=/opt/lossd/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     HOME=/tmp \
     TMPDIR=/tmp \
+    NUMBA_CACHE_DIR=/opt/kernels \
     MALLOC_TRIM_THRESHOLD_=1000000000 \
     MALLOC_MMAP_THRESHOLD_=1000000000 \
     MALLOC_TOP_PAD_=67108864

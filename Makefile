@@ -22,6 +22,8 @@ $(STAMP): pyproject.toml clients/python/pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (minutes the first time)"
 	@if [ -n "$(TORCH_INDEX)" ]; then $(PIP) --no-deps torch --index-url "$(TORCH_INDEX)"; fi
 	@$(PIP) --editable '.[dev]' --editable ./clients/python
+	@echo "compiling the kernels (under a minute, once)"
+	@$(BIN)/python -c 'import lossd.engine'
 	@touch $(STAMP)
 
 demo: $(STAMP) ## train on digits, post the outputs to every loss, print a table

@@ -45,6 +45,9 @@ def _loss(spec: LossSpec) -> list[str]:
         shape = f"{each.kind} ({', '.join(each.dims)}){', or a group' if each.group else ''}"
         shape = shape.replace("*", r"\*")
         parts.append(f"| `{name}`{optional} | {shape} | {gradient} | {each.arg.doc} |")
+    for name, each in spec.inputs.items():
+        if each.needs:
+            parts += ["", f"`{name}` needs {' and '.join(f'`{x}`' for x in each.needs)}."]
     for names in spec.exactly_one_of:
         parts += ["", f"Exactly one of {' and '.join(f'`{name}`' for name in names)}."]
     if spec.params.model_fields:

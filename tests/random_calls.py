@@ -14,6 +14,7 @@ from lossd.schema import Call, parse_call
 from lossd.wire import Message
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+_LINEAR = ("hidden", "classifier", "classifier_bias")  # stand in for logits, which are given here
 IGNORED = 1  # also a legal label: what is ignored must not count as one
 
 
@@ -45,9 +46,9 @@ def _inputs(spec: LossSpec) -> Iterator[tuple[str, ...]]:
     free = [
         [(name,), ()] if each.optional else [(name,)]
         for name, each in spec.inputs.items()
-        if name not in exclusive
+        if name not in exclusive and name not in _LINEAR
     ]
-    either = [[(name,) for name in names] for names in spec.exactly_one_of]
+    either = [[(name,) for name in names if name not in _LINEAR] for names in spec.exactly_one_of]
     for choice in itertools.product(*either, *free):
         yield tuple(name for names in choice for name in names)
 

@@ -36,6 +36,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         max_elements=settings.max_elements,
         block_bytes=settings.block_bytes,
         pinned_bytes=settings.pinned_bytes,
+        max_linear_logits=settings.max_linear_logits,
     )
     admission = Admission(max_requests=settings.max_queue, max_bytes=settings.max_bytes_in_flight)
 

@@ -47,6 +47,12 @@ class Settings(BaseSettings):
         description="Most tensor elements in one request, or pairs of rows that a loss compares; "
         "more answer 413.",
     )
+    max_linear_logits: int = Field(
+        1024 * MIB,
+        ge=1,
+        description="Most logits that one call makes of hidden and classifier, a few rows at a "
+        "time; more answer 413.",
+    )
     max_bytes_in_flight: int = Field(
         2048 * MIB, ge=1, description="Most bytes of bodies held at once; more answer 503."
     )

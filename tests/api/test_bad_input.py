@@ -51,6 +51,14 @@ def inputs(**changes: Any) -> dict[str, Any]:
     return {"inputs": {key: x for key, x in merged.items() if x is not None}}
 
 
+MADE_OF: dict[str, Any] = {"hidden": [[1.0], [2.0]], "classifier": [[1.0], [-1.0]]}
+
+
+def made_of(**changes: Any) -> dict[str, Any]:
+    """The same call with hidden states and a classifier in place of logits."""
+    return inputs(logits=None, **(MADE_OF | changes))
+
+
 def paired(**changes: Any) -> dict[str, Any]:
     rows = [[1.0, 0.0], [0.0, 1.0]]
     return {
@@ -135,6 +143,31 @@ BAD: list[tuple[str, str, Any, str, str]] = [
      "inputs.right"),
     ("temperature 0", "info_nce", {"inputs": {"queries": [[1.0]], "keys": [[1.0]]},
      "params": {"temperature": 0.0}}, "bad_params", "params.temperature"),
+    ("hidden beside logits", "cross_entropy", inputs(**MADE_OF), "unexpected_input",
+     "inputs.hidden"),
+    ("classifier beside logits", "focal", inputs(classifier=[[1.0]] * 2), "missing_input",
+     "inputs.hidden"),
+    ("hidden without classifier", "cross_entropy", inputs(logits=None, hidden=[[1.0]] * 2),
+     "missing_input", "inputs.classifier"),
+    ("features differ", "cross_entropy", made_of(classifier=[[1.0, 2.0]] * 2), "wrong_shape",
+     "inputs.classifier"),
+    ("classes differ", "cross_entropy", made_of(classifier_bias=[1.0]), "wrong_shape",
+     "inputs.classifier_bias"),
+    ("hidden of one dimension", "focal", made_of(hidden=[1.0]), "wrong_shape", "inputs.hidden"),
+    ("labels of pixels of hidden", "cross_entropy", made_of(labels=[[0], [1]]), "wrong_shape",
+     "inputs.labels"),
+    ("label of no class of the classifier", "cross_entropy", made_of(labels=[0, 2]),
+     "out_of_range", "inputs.labels"),
+    ("hidden NaN", "cross_entropy", made_of(hidden=[["NaN"], [1.0]]), "not_finite",
+     "inputs.hidden"),
+    ("classifier -infinity", "cross_entropy", made_of(classifier=[["-Infinity"], [1.0]]),
+     "not_finite", "inputs.classifier"),
+    ("product too large", "cross_entropy", made_of(hidden=[[1e30], [1.0]],
+     classifier=[[1e30], [-1.0]]), "not_finite", "inputs.hidden"),
+    ("recipe of hidden", "cross_entropy", made_of() | {"gradient_form": "recipe"}, "bad_option",
+     "gradient_form"),
+    ("no gradient of logits", "cross_entropy", made_of() | {"wrt": ["logits"]}, "bad_option",
+     "wrt[0]"),
     ("no classes", "cross_entropy", inputs(logits=[[], []]), "wrong_shape", "inputs.logits"),
 ]  # fmt: skip
 

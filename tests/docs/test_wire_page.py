@@ -111,7 +111,8 @@ def test_a_client_in_javascript_speaks_safetensors(from_node: dict[str, Any], dt
     assert got["value"] == pytest.approx(value) and (got["count"], got["denominator"]) == (2, 2)
     assert got["rows"] == {"dtype": "F32", "shape": [2], "numbers": pytest.approx(rows)}
     found = got["gradients.logits"]
-    rounding = 2**-24 if dtype == "float32" else 2**-8
+    # A gradient is a difference of probabilities, which are rounded before it is taken.
+    rounding = 2**-22 if dtype == "float32" else 2**-8
     assert found["dtype"] == {"float32": "F32", "bfloat16": "BF16"}[dtype]
     assert found["shape"] == [2, 2] and found["numbers"] == pytest.approx(gradient, rel=rounding)
 

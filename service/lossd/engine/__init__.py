@@ -30,6 +30,7 @@ from lossd.engine.fold import Fold as Fold
 from lossd.engine.fused import Slices
 from lossd.engine.memory import Buffers as Buffers
 from lossd.errors import DeadlineExceeded, TooLarge
+from lossd.losses import CLASSIFIER, HIDDEN
 from lossd.schema import Call, Result
 
 INLINE_ELEMENTS = 16 * 1024  # a kernel is done with so many before a thread would have begun
@@ -45,6 +46,7 @@ class Engine:
     - `threads`: CPU threads that one call may use; 0 is every core over the lanes of all workers.
     - `pool_bytes`: how much memory is kept to be used again.
     - `max_elements`: bounds what a loss that pairs rows makes of a small body.
+    - `max_linear_logits`: bounds the logits that hidden states and a classifier make.
     - `block_bytes`: memory that one block of a call's rows may need.
     - `pinned_bytes`: page-locked memory that all lanes together keep for copies to and from CUDA.
     """
@@ -60,8 +62,9 @@ class Engine:
         max_elements: int | None = None,
         block_bytes: int = BLOCK_BYTES,
         pinned_bytes: int = STAGING_BYTES,
+        max_linear_logits: int | None = None,
     ) -> None:
-        self._max_elements = max_elements
+        self._max_elements, self._max_linear_logits = max_elements, max_linear_logits
         self.device = pick_device(device)
         threads = threads or max(1, (os.cpu_count() or 1) // (lanes * workers))
         torch.set_num_threads(threads)
@@ -83,6 +86,8 @@ class Engine:
         """
         if call.spec.matrices:
             self._check_pairs(call)
+        if call.is_linear:
+            self._check_logits(call)
         if call.elements <= INLINE_ELEMENTS and pick_kernel(call, self.device):
             return compute(call, self.device)
         job = functools.partial(self._run, call, time.perf_counter(), timeout_s)
@@ -117,6 +122,16 @@ class Engine:
                 at="inputs",
                 expected=f"at most {self._max_elements} pairs (LOSSD_MAX_ELEMENTS)",
                 got=str(paired),
+            )
+
+    def _check_logits(self, call: Call) -> None:
+        logits = call.linear_logits
+        if self._max_linear_logits is not None and logits > self._max_linear_logits:
+            raise TooLarge(
+                f"{HIDDEN} and {CLASSIFIER} make too many logits",
+                at="inputs",
+                expected=f"at most {self._max_linear_logits} (LOSSD_MAX_LINEAR_LOGITS)",
+                got=str(logits),
             )
 
     def _run(self, call: Call, queued_s: float, timeout_s: float) -> Result:

@@ -8,6 +8,7 @@ from lossd.engine.blocks import BLOCK_BYTES, is_out_of_memory
 from lossd.engine.cuda import Lane, compute_on_lane, open_lane
 from lossd.engine.fused import ONE_SLICE, Slices, compute_by_kernel, is_possible
 from lossd.engine.kernels import Kernel, kernel_for
+from lossd.engine.linear import compute_linear
 from lossd.engine.memory import Buffers
 from lossd.engine.plain import compute_plainly as compute_plainly
 from lossd.errors import OutOfMemory
@@ -18,7 +19,8 @@ _KEEP_NOTHING = Buffers(0)
 
 def pick_kernel(call: Call, device: torch.device) -> Kernel | None:
     """The kernel that computes a call on the CPU; None if its plain function does."""
-    return kernel_for(call) if is_possible(call, device) else None
+    possible = not call.is_linear and is_possible(call, device)
+    return kernel_for(call) if possible else None
 
 
 def compute(
@@ -38,7 +40,10 @@ def compute(
     """
     started_s = time.perf_counter()
     try:
-        if device.type == "cuda" or lane is not None:
+        if call.is_linear:
+            check_values(call)
+            result = _compute_linear(call, device, buffers, slices, block_bytes)
+        elif device.type == "cuda" or lane is not None:
             check_values(call)  # before the device sees a label: a bad one ends the process there
             result = compute_on_lane(call, lane or open_lane(device), block_bytes)
         else:
@@ -60,3 +65,16 @@ def _compute_on_cpu(
         check_values(call)
         result = compute_plainly(call, device, block_bytes)
     return result
+
+
+def _compute_linear(
+    call: Call, device: torch.device, buffers: Buffers, slices: Slices, block_bytes: int
+) -> Result:
+    """A call of hidden states and a classifier, whose values have been checked."""
+
+    def part(of_logits: Call) -> Result:
+        kernel = pick_kernel(of_logits, device)
+        result = None if kernel is None else compute_by_kernel(kernel, of_logits, buffers, slices)
+        return compute_plainly(of_logits, device, block_bytes) if result is None else result
+
+    return compute_linear(call, device, buffers, part)

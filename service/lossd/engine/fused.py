@@ -61,7 +61,6 @@ def is_possible(call: Call, device: torch.device) -> bool:
     )
 
 
-@np.errstate(over="ignore")  # what float32 does not hold is infinite in it
 def compute_by_kernel(
     kernel: Kernel, call: Call, buffers: Buffers, slices: Slices = ONE_SLICE
 ) -> Result | None:
@@ -132,8 +131,9 @@ def outer_of(
     elif row_weights is not None:
         outer = (scale * row_weights)[:, None]
     else:
-        return np.full((1, 1), scale, np.float32)
-    return np.ascontiguousarray(outer, np.float32)
+        return np.array([[scale]], np.float32)
+    with np.errstate(over="ignore"):  # what float32 does not hold is infinite in it
+        return np.ascontiguousarray(outer, np.float32)
 
 
 def job_for(call: Call, outer: NDArray[np.float32], buffers: Buffers, *, dense: bool = True) -> Job:
@@ -181,10 +181,11 @@ def _rows(
     if "rows" not in call.options.outputs:
         return None
     if job.values is None:
-        return torch.from_numpy(weighted.astype(np.float32).reshape(call.item_shape))
+        return torch.from_numpy(weighted).to(torch.float32).view(call.item_shape)
     values = job.values
     if row_weights is not None:
-        factors = row_weights.astype(np.float32)[:, None]
+        with np.errstate(over="ignore"):
+            factors = row_weights.astype(np.float32)[:, None]
         values = np.multiply(values, factors, out=np.zeros_like(values), where=factors != 0)
     return torch.from_numpy(values.reshape(call.item_shape))
 

@@ -8,6 +8,10 @@ from lossd.losses._catalog import discover
 from lossd.losses._catalog import find as find
 from lossd.losses._cost import Cost as Cost
 from lossd.losses._cost import count_cost as count_cost
+from lossd.losses._linear import CLASSIFIER as CLASSIFIER
+from lossd.losses._linear import CLASSIFIER_BIAS as CLASSIFIER_BIAS
+from lossd.losses._linear import HIDDEN as HIDDEN
+from lossd.losses._linear import LOGITS as LOGITS
 from lossd.losses._spec import InputSpec as InputSpec
 from lossd.losses._spec import LossParams as LossParams
 from lossd.losses._spec import LossSpec as LossSpec

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from torch import Tensor
 
 from lossd.errors import UnknownLoss
+from lossd.losses._linear import with_linear_inputs
 from lossd.losses._spec import (
     Card,
     Coupling,
@@ -37,6 +38,7 @@ def loss(
     version: int = 1,
     recipe: SoftmaxRecipe | None = None,
     matrices: tuple[tuple[str, str], ...] = (),
+    linear: bool = False,
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Put a loss in the catalog under its function's name, which must be its file's name too.
 
@@ -52,6 +54,8 @@ def loss(
     - `recipe`: how a caller rebuilds the gradient of `logits` from one number per item.
     - `matrices`: pairs of dimensions of which the loss builds a matrix, of each with each. Their
       elements count against the limit of a request.
+    - `linear`: of a loss of one item per row of `logits`: the engine may make them of `hidden` and
+      `classifier`, a few rows at a time. The function knows nothing of it.
     """
 
     def register(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -59,6 +63,9 @@ def loss(
         name = fn.__name__
         if name in _registered or module != name:
             raise RuntimeError(f"{fn.__module__}: one loss per file, named after the file: {name}")
+        signature, groups = read_signature(fn), exactly_one_of
+        if linear:
+            signature["inputs"], groups = with_linear_inputs(signature["inputs"], groups)
         spec = LossSpec(
             family=family,
             fn=fn,
@@ -68,13 +75,14 @@ def loss(
             card=card,
             example=example,
             weights=weights,
-            exactly_one_of=exactly_one_of,
+            exactly_one_of=groups,
             coupling=coupling,
             reduction=reduction,
             version=version,
             recipe=recipe,
             matrices=matrices,
-            **read_signature(fn),
+            linear=linear,
+            **signature,
         )
         for key in spec.weights_inputs:
             if spec.inputs[key].arg.gradient:

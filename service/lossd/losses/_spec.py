@@ -51,7 +51,10 @@ class Arg:
 
 @dataclass(frozen=True, slots=True)
 class InputSpec:
-    """One input: its dimension names, outermost first (`*name` is any number of them)."""
+    """One input: its dimension names, outermost first (`*name` is any number of them).
+
+    `needs` are other inputs that must be given with it.
+    """
 
     name: str
     dims: tuple[str, ...]
@@ -59,6 +62,7 @@ class InputSpec:
     optional: bool
     group: bool
     arg: Arg
+    needs: tuple[str, ...] = ()
 
     @property
     def scope(self) -> Literal["row", "shared"]:
@@ -123,6 +127,7 @@ class LossSpec:
     version: int
     recipe: SoftmaxRecipe | None = None
     matrices: tuple[tuple[str, str], ...] = ()  # the sizes of what pairs up, beyond the inputs
+    linear: bool = False  # whether hidden and classifier may stand in for logits
 
     @property
     def gradients(self) -> tuple[str, ...]:

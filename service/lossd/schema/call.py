@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lossd.losses import LossParams, LossSpec
+from lossd.losses import CLASSIFIER, HIDDEN, LossParams, LossSpec
 from lossd.schema.options import Options, Reduction
 
 
@@ -61,6 +61,18 @@ class Call:
             if not dim.startswith("*")
         }
         return sum(sizes.get(a, 0) * sizes.get(b, 0) for a, b in self.spec.matrices)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the logits are still to be made, of `hidden` and `classifier`."""
+        return self.spec.linear and HIDDEN in self.inputs
+
+    @property
+    def linear_logits(self) -> int:
+        """How many logits are to be made, all in all."""
+        if not self.is_linear:
+            return 0
+        return self.inputs[HIDDEN].shape[0] * self.inputs[CLASSIFIER].shape[0]
 
     @property
     def by_recipe(self) -> bool:

@@ -94,6 +94,7 @@ def _describe_input(spec: InputSpec) -> dict[str, Any]:
         "scope": spec.scope,
         "optional": spec.optional,
         "group": spec.group,
+        "needs": list(spec.needs),
         **asdict(spec.arg),
     }
 

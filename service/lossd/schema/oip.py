@@ -83,7 +83,7 @@ def _outputs(spec: LossSpec) -> list[tuple[str, str, list[int]]]:
 def raw_input(spec: LossSpec) -> InputSpec:
     """The one input of a model that takes a bare tensor as a body. Raises `UnexpectedInput`."""
     needed = [each for each in spec.inputs.values() if not each.optional]
-    if len(needed) == 1 and len(_shape(needed[0].dims)) == 1:
+    if not spec.exactly_one_of and len(needed) == 1 and len(_shape(needed[0].dims)) == 1:
         return needed[0]
     raise UnexpectedInput(
         f"{spec.name} takes more than one vector, so a raw body is not enough",

@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from lossd.errors import BadOption, MissingInput, UnexpectedInput, WrongDtype, WrongShape
-from lossd.losses import CATALOG, InputSpec, LossParams, LossSpec, find
+from lossd.errors import BadOption, WrongDtype, WrongShape
+from lossd.losses import CATALOG, HIDDEN, InputSpec, LossParams, LossSpec, find
+from lossd.schema._names import check_names, dotted
 from lossd.schema.options import Options, parse_options, parse_params
 from lossd.wire import Message
 
@@ -101,7 +102,7 @@ def _make_plan(
     dtypes = {key: _dtype_of(spec, each, options) for key, each in given.items()}
     sizes = _check_shapes(spec, given, shapes)
     items = tuple(n for dim in spec.items for n in sizes[dim])
-    _check_form(spec, options)
+    _check_form(spec, options, given)
     _check_row_weights(spec, beside.get("row_weights"), sizes)
     return Plan(
         spec=spec,
@@ -119,47 +120,8 @@ def _make_plan(
 _kept_plan = lru_cache(256)(_make_plan)
 
 
-def _dotted(key: str) -> str:
-    return key.replace("/", ".", 1)
-
-
 def _spec_of(spec: LossSpec, key: str) -> InputSpec:
     return spec.inputs[key.partition("/")[0]]
-
-
-def check_names(spec: LossSpec, given: Collection[str]) -> None:
-    """Raises `UnexpectedInput` or `MissingInput` where the names are not those of the loss."""
-    heads = {key.partition("/")[0] for key in given}
-    for key in given:
-        head, slash, _ = key.partition("/")
-        want = spec.inputs.get(head)
-        if want is None or (slash and not want.group):
-            raise UnexpectedInput(
-                f"{spec.name} takes no input of that name",
-                at=f"inputs.{_dotted(key)}"[:200],
-                expected=f"one of {', '.join(spec.inputs)}",
-                got=key[:100],
-            )
-        if slash and head in given:
-            raise UnexpectedInput("both a tensor and a group", at=f"inputs.{head}")
-    for head, want in spec.inputs.items():
-        if head not in heads and not want.optional:
-            raise MissingInput(
-                f"{spec.name} needs {head}",
-                at=f"inputs.{head}",
-                expected=f"{want.kind} ({', '.join(want.dims)})",
-                got=f"only {', '.join(sorted(heads)) or 'nothing'}"[:200],
-            )
-    for names in spec.exactly_one_of:
-        present = [each for each in names if each in heads]
-        if len(present) != 1:
-            error = UnexpectedInput if present else MissingInput
-            raise error(
-                f"{spec.name} takes exactly one of {' and '.join(names)}",
-                at=f"inputs.{present[-1] if present else names[0]}",
-                expected=f"exactly one of {', '.join(names)}",
-                got=", ".join(present) or "none of them",
-            )
 
 
 def _dtype_of(spec: LossSpec, given: Layout, options: Options) -> torch.dtype | None:
@@ -171,7 +133,7 @@ def _dtype_of(spec: LossSpec, given: Layout, options: Options) -> torch.dtype | 
             got = "a number with a fraction or exponent" if given.untyped else _name(given.dtype)
             raise WrongDtype(
                 f"{want.name} must be integers",
-                at=f"inputs.{_dotted(given.key)}",
+                at=f"inputs.{dotted(given.key)}",
                 expected="integers",
                 got=got,
             )
@@ -218,7 +180,7 @@ def _input_plan(
     moves = _moves_classes(spec, given, options)
     return InputPlan(
         key=given.key,
-        at=f"inputs.{_dotted(given.key)}",
+        at=f"inputs.{dotted(given.key)}",
         dtype=dtype,
         shape=None if moves or shape == tuple(given.shape) else shape,
         moves_classes=moves,
@@ -229,14 +191,15 @@ def _check_shapes(
     spec: LossSpec, given: Mapping[str, Layout], shapes: dict[str, tuple[int, ...]]
 ) -> Sizes:
     """Check every shape; `[]` in a format without shapes is no rows of any number of dimensions."""
-    sizes: Sizes = {}
+    # Hidden states have no axes beyond rows and features, so their items are rows.
+    sizes: Sizes = {"*spatial": ()} if HIDDEN in given else {}
     bare = [key for key, each in given.items() if each.untyped and shapes[key] == (0,)]
     for key in [key for key in given if key not in bare] + bare:
         want = _spec_of(spec, key)
         if key in bare and want.scope == "row":
             rest = [sizes.get(dim, () if dim.startswith("*") else (1,)) for dim in want.dims[1:]]
             shapes[key] = (0, *(n for size in rest for n in size))
-        _check_shape(want, shapes[key], sizes, f"inputs.{_dotted(key)}")
+        _check_shape(want, shapes[key], sizes, f"inputs.{dotted(key)}")
     return sizes
 
 
@@ -277,8 +240,17 @@ def _sizes(size: tuple[int, ...]) -> str:
     return str(size[0]) if len(size) == 1 else str(list(size))
 
 
-def _check_form(spec: LossSpec, options: Options) -> None:
-    if options.gradient_form == "recipe" and spec.recipe is None:
+def _check_form(spec: LossSpec, options: Options, given: Collection[str]) -> None:
+    if options.gradient_form != "recipe":
+        return
+    if HIDDEN in given:
+        raise BadOption(
+            f"a recipe is of logits, and {HIDDEN} is given in their place",
+            at="gradient_form",
+            expected="dense, row_norms or top_k",
+            got="recipe",
+        )
+    if spec.recipe is None:
         having = ", ".join(each.name for each in CATALOG.values() if each.recipe)
         raise BadOption(
             f"{spec.name} has no recipe for its gradient",

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from lossd.errors import BadOption, LossdError, NotAcceptable, UnexpectedInput, WrongShape
 from lossd.losses import LossSpec, find
+from lossd.schema._names import check_names
 from lossd.schema.call import Call, Result
 from lossd.schema.check import parse_call
 from lossd.schema.options import parse_options, parse_params
-from lossd.schema.plan import check_names
 from lossd.schema.reply import to_message
 from lossd.wire import Message
 from lossd.wire.arrow_stream import Elements, empty_batch, read_column, read_fields, write_column
@@ -63,6 +63,7 @@ class BatchStream:
         self._inputs = {i: name for i, name in enumerate(schema.names) if self._takes(name)}
         self._passed = [i for i in range(len(schema)) if i not in self._inputs]
         self._check_columns(schema)
+        self._fields["wrt"] = self._wrt(options.wrt)
         self._schema = schema
         self._widths: dict[str, torch.Size] = {}
         self._batches = 0
@@ -93,6 +94,19 @@ class BatchStream:
                 raise UnexpectedInput(
                     "has rows, so it is a column and no shared input", at=f"inputs.{name}"[:200]
                 )
+
+    def _wrt(self, asked: list[str] | None) -> list[str]:
+        """The columns whose gradients are answered. An input without rows has none in a stream."""
+        columns = self._inputs.values()
+        for i, name in enumerate(asked or ()):
+            if name in self._shared.tensors:
+                raise BadOption(
+                    f"{name[:100]} belongs to no row, so no batch of a stream has its gradient",
+                    at=f"wrt[{i}]",
+                    expected=f"one of {', '.join(x for x in self.spec.gradients if x in columns)}",
+                    got=name[:100],
+                )
+        return [x for x in self.spec.gradients if x in columns] if asked is None else asked
 
     def call_of(self, batch: Any) -> Call | None:
         """The call of a batch; None for one without rows while the width of a list is unknown.

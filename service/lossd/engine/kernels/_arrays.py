@@ -13,6 +13,7 @@ _BITS: dict[torch.dtype, tuple[torch.dtype, type[np.generic]]] = {
     torch.bfloat16: (torch.int16, np.int16),
 }
 _TORCH_OF_BITS = {np.dtype(np.uint16): torch.float16, np.dtype(np.int16): torch.bfloat16}
+_FLOAT32 = np.dtype(np.float32)
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -25,7 +26,7 @@ def as_array(x: Tensor) -> NDArray[Any]:
 
 def dtype_of_array(dtype: torch.dtype) -> np.dtype[Any]:
     """The dtype of the array that stands for a tensor of float32 or half precision."""
-    return np.dtype(_BITS[dtype][1]) if dtype in _BITS else np.dtype(np.float32)
+    return np.dtype(_BITS[dtype][1]) if dtype in _BITS else _FLOAT32
 
 
 def as_tensor(x: NDArray[Any]) -> Tensor:

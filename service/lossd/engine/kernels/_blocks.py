@@ -8,7 +8,6 @@ gradients are copied back the same way, rounded once.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,87 +29,111 @@ _TOO_LARGE = {torch.float16: 65520.0, torch.bfloat16: 3.3961775e38}
 Core = Callable[..., int]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A compiled function and its arguments, in their order.
+def rows_of(
+    core: Core,
+    call: Call,
+    job: Job,
+    *,
+    inputs: tuple[Tensor | None, ...],
+    wrt: tuple[str, ...],
+    labels: Tensor | None = None,
+    constants: tuple[Any, ...] = (),
+    has_recipe: bool = False,
+) -> Rows:
+    """A function that computes rows from `start` to `stop` of a call by a compiled function.
 
-    The function takes `inputs` as (items, classes), `labels` as (items,), `constants`, and of the
-    job: outer, values, the recipe's log_sum_exp and factor if `has_recipe`, and the gradients of
-    `wrt` as (items, classes). What there is not is an array of size 0.
+    That takes, in this order: `inputs` as (items, classes), `labels` as (items,), `constants`, and
+    of the job: outer, values, the recipe's log_sum_exp and factor if it `has_recipe`, and the
+    gradients of `wrt` as (items, classes). What there is not is an array of size 0.
     """
-
-    core: Core
-    inputs: tuple[Tensor | None, ...]
-    labels: Tensor | None
-    constants: tuple[Any, ...]
-    wrt: tuple[str, ...]
-    has_recipe: bool = False
-
-
-def rows_of(plan: Plan, call: Call, job: Job) -> Rows:
-    """A function that computes rows from `start` to `stop` of a call."""
-    gradients = [job.gradients.get(key) for key in plan.wrt]
     per_row = math.prod(call.item_shape[1:])
-    present = [x for x in plan.inputs if x is not None]
-    is_plain = per_row == 1 and all(x.dtype == torch.float32 for x in present)
-    if is_plain and all(x is None or x.dtype == np.float32 for x in gradients):
-        return _straight(plan, call, job, gradients)
-    return _Turned(plan, job, gradients, per_row).run
+    gradients = tuple([job.gradients.get(key) for key in wrt])
+    extra = _recipe(job) if has_recipe else ()
+    y = NO_LABELS if labels is None else labels.contiguous().numpy().reshape(-1)
+    if per_row == 1 and _are_float32(inputs, gradients):
+        return _straight(core, job, inputs, y, constants, extra, gradients)
+    return _Turned(core, job, inputs, y, constants, extra, gradients, per_row).run
+
+
+def _are_float32(
+    inputs: tuple[Tensor | None, ...], gradients: tuple[NDArray[Any] | None, ...]
+) -> bool:
+    for x in inputs:
+        if x is not None and x.dtype != torch.float32:
+            return False
+    return all([g is None or g.dtype == np.float32 for g in gradients])
+
+
+def _recipe(job: Job) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if job.log_sum_exp is None or job.factor is None:
+        return _NOBODY_ASKED, _NOBODY_ASKED
+    return job.log_sum_exp, job.factor
 
 
 def _straight(
-    plan: Plan, call: Call, job: Job, gradients: Sequence[NDArray[np.float32] | None]
+    core: Core,
+    job: Job,
+    inputs: tuple[Tensor | None, ...],
+    labels: NDArray[np.int64],
+    constants: tuple[Any, ...],
+    extra: tuple[NDArray[np.float64], ...],
+    gradients: tuple[NDArray[np.float32] | None, ...],
 ) -> Rows:
     """Without a copy."""
-    rows, core = call.item_shape[0], plan.core
-    shape = (rows, -1)
-    inputs = [NO_ROWS if x is None else x.numpy().reshape(shape) for x in plan.inputs]
-    labels = NO_LABELS if plan.labels is None else plan.labels.numpy().reshape(-1)
-    outer = job.outer.reshape(-1)
-    values: list[NDArray[np.float64]] = [job.sums, *_recipe(plan, job)]
-    wanted = [NO_ROWS if x is None else x.reshape(shape) for x in gradients]
+    rows = job.sums.size
+    arguments = (
+        *[NO_ROWS if x is None else _flat(x.contiguous().numpy()) for x in inputs],
+        labels,
+        *constants,
+        job.outer.reshape(-1),
+        job.sums,
+        *extra,
+        *[NO_ROWS if x is None else _flat(x) for x in gradients],
+    )
+    first, last = len(inputs) + 1, len(inputs) + 1 + len(constants)
 
     def work(start: int, stop: int) -> int:
-        if start == 0 and stop == rows:
-            return core(*inputs, labels, *plan.constants, outer, *values, *wanted)
-        part = slice(start, stop)
+        if stop - start == rows:
+            return core(*arguments)
+        outer = slice(start, stop) if job.outer.size > 1 else slice(None)
         return core(
-            *(x[part] for x in inputs),
-            labels[part],
-            *plan.constants,
-            outer[part] if outer.size > 1 else outer,
-            *(x[part] for x in values),
-            *(x[part] for x in wanted),
+            *[x[start:stop] for x in arguments[:first]],
+            *constants,
+            arguments[last][outer],
+            *[x[start:stop] for x in arguments[last + 1 :]],
         )
 
     return work
 
 
-def _recipe(plan: Plan, job: Job) -> list[NDArray[np.float64]]:
-    if not plan.has_recipe:
-        return []
-    if job.log_sum_exp is None or job.factor is None:
-        return [_NOBODY_ASKED, _NOBODY_ASKED]
-    return [job.log_sum_exp, job.factor]
+def _flat(x: NDArray[Any]) -> NDArray[Any]:
+    """As (rows, classes), of what has dimensions of size 1 beyond these."""
+    return x if x.ndim == 2 else x.reshape(x.shape[:2])
 
 
 class _Turned:
     """Through a scratch, in blocks of whole rows, or of a part of one long row."""
 
     def __init__(
-        self, plan: Plan, job: Job, gradients: Sequence[NDArray[Any] | None], per_row: int
+        self,
+        core: Core,
+        job: Job,
+        inputs: tuple[Tensor | None, ...],
+        labels: NDArray[np.int64],
+        constants: tuple[Any, ...],
+        extra: tuple[NDArray[np.float64], ...],
+        gradients: tuple[NDArray[Any] | None, ...],
+        per_row: int,
     ) -> None:
-        self._plan, self._job, self._per_row = plan, job, per_row
-        self._inputs = [None if x is None else _items_inside(x, per_row) for x in plan.inputs]
+        self._core, self._job, self._per_row = core, job, per_row
+        self._labels, self._constants, self._extra = labels, constants, extra
+        self._inputs = [None if x is None else _items_inside(x, per_row) for x in inputs]
         self._gradients = [
             None if x is None else _items_inside(as_tensor(x), per_row) for x in gradients
         ]
-        self._labels = NO_LABELS if plan.labels is None else plan.labels.numpy().reshape(-1)
-        self._recipe = _recipe(plan, job)
         self._classes = next(x.shape[2] for x in self._inputs if x is not None)
         self._items = max(1, BLOCK_ELEMENTS // max(1, self._classes))
 
-    @np.errstate(over="ignore")  # a value that float32 does not hold is infinite in it
     def run(self, start: int, stop: int) -> int:
         """Rows from `start` to `stop`."""
         per_row = self._per_row
@@ -147,13 +170,13 @@ class _Turned:
             taken.append(into[:count].numpy())
         wanted = scratch[len(self._inputs) :]
         values = values[:count]
-        found = self._plan.core(
+        found = self._core(
             *taken,
             self._labels[flat],
-            *self._plan.constants,
+            *self._constants,
             self._outer_of(rows, inside, flat),
             values,
-            *(x[flat] for x in self._recipe),
+            *(x[flat] for x in self._extra),
             *(NO_ROWS if x is None else x[:count].numpy() for x in wanted),
         )
         if found & SUSPECT:
@@ -176,7 +199,8 @@ class _Turned:
 
     def _keep(self, values: NDArray[np.float64], rows: slice, inside: slice, flat: slice) -> None:
         if self._job.values is not None:
-            self._job.values.reshape(-1)[flat] = values
+            with np.errstate(over="ignore"):  # what float32 does not hold is infinite in it
+                self._job.values.reshape(-1)[flat] = values
         sums = values.reshape(rows.stop - rows.start, -1).sum(1)
         if inside.start == 0:
             self._job.sums[rows] = sums

@@ -1,4 +1,4 @@
-"""Minus the logarithm of a softmax: what cross_entropy and focal are made of, value and gradient.
+"""Minus the logarithm of a softmax: what cross_entropy and its kin are made of.
 
 The term of the class that counts is kept out of the sum of exponentials. What is left is the miss,
 1 - p = rest / total, to float32's relative precision even where p rounds to 1: so are the value,
@@ -27,9 +27,29 @@ from lossd.engine.kernels._rows import (
 )
 
 
+@inlined()
+def _focused(
+    nats: float, hit: float, miss: float, gamma: float, detached: bool, power: float
+) -> Any:
+    """A value, and its derivative by nats = -log p.
+
+    Without a power (q) it is nats (1 - p)^gamma, whose derivative is (1 - p)^gamma if `detached`;
+    with it (1 - p^q) / q. `hit` is p, `miss` 1 - p.
+    """
+    if power > 0.0:
+        return -math.expm1(-power * nats) / power, math.exp(-power * nats)
+    if gamma == 0.0 or nats == math.inf:
+        return nats, 1.0
+    modulation = miss**gamma
+    slope = modulation
+    if not detached and miss > 0.0:
+        slope += gamma * hit * nats * miss ** (gamma - 1.0)
+    return nats * modulation, slope
+
+
 @compiled(
-    "int64(float32[:, ::1], int64[::1], boolean, int64, float32[::1], float64, boolean, boolean,"
-    " float32[:], float64[::1], float64[::1], float64[::1], float32[:, ::1])"
+    "int64(float32[:, ::1], int64[::1], boolean, int64, float32[::1], boolean, float64, boolean,"
+    " float64, float32[:], float64[::1], float64[::1], float64[::1], float32[:, ::1])"
 )
 def labelled(
     logits: Any,
@@ -37,19 +57,20 @@ def labelled(
     may_ignore: bool,
     ignore_index: int,
     weights: Any,
+    weighs_factor: bool,
     gamma: float,
     detached: bool,
-    weighs_factor: bool,
+    power: float,
     outer: Any,
     values: Any,
     log_sum_exp: Any,
     factors: Any,
     gradient: Any,
 ) -> int:
-    """Values -w_y (1 - p_y)^gamma log p_y; gradients w_y slope (p - onehot(y)).
+    """Values w_y times what `_focused` makes of -log p_y; gradients w_y slope (p - onehot(y)).
 
-    slope = (1 - p_y)^gamma - gamma p_y (1 - p_y)^(gamma - 1) log p_y, without the second term if
-    `detached`. Fused checks: NaN, +inf, rows without a possible class, labels.
+    The factor of a recipe includes w_y if it `weighs_factor`. Fused checks: NaN, +inf, rows without
+    a possible class, labels.
     """
     classes = logits.shape[1]
     for i in range(logits.shape[0]):
@@ -77,14 +98,8 @@ def labelled(
             return SUSPECT
         log_total = log_of_total(rest, own, lead)
         value = lead + log_total
-        slope, weight = 1.0, np.float64(weights[label]) if weights.size else 1.0
-        if gamma > 0.0 and lead < math.inf:
-            miss = rest / total
-            modulation = miss**gamma
-            slope = modulation
-            if not detached and miss > 0.0:
-                slope += gamma * (own / total) * value * miss ** (gamma - 1.0)
-            value *= modulation
+        weight = np.float64(weights[label]) if weights.size else 1.0
+        value, slope = _focused(value, own / total, rest / total, gamma, detached, power)
         values[i] = weight * value if weight != 0.0 else 0.0
         factor = np.float64(outer[min(i, outer.size - 1)]) * slope
         if factors.size:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lossd.engine.kernels._blocks import Plan, rows_of
+from lossd.engine.kernels._blocks import rows_of
 from lossd.engine.kernels._divergence import BESIDE_P, BESIDE_Q, divergence
 from lossd.engine.kernels._job import Job, Rows
 from lossd.schema import Call
@@ -32,5 +32,12 @@ def bind(call: Call, job: Job) -> Rows:
     constants = (beside, False, False, params.beta, *betas)
     keys = tuple(f"{side}_logits" for side in sides)
     inputs = tuple(call.inputs[key] for key in keys)
-    plan = Plan(divergence, inputs, call.inputs["labels"], constants, keys)
-    return rows_of(plan, call, job)
+    return rows_of(
+        divergence,
+        call,
+        job,
+        inputs=inputs,
+        labels=call.inputs["labels"],
+        constants=constants,
+        wrt=keys,
+    )

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lossd.compiled import called, compiled, inlined
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import Plan, rows_of
+from lossd.engine.kernels._blocks import rows_of
 from lossd.engine.kernels._job import FINE, SUSPECT, Job, Rows
 from lossd.engine.kernels._lanes import is_lane, lanes_of, load, store, sum_of, where
 from lossd.engine.kernels._rows import (
@@ -44,8 +44,15 @@ def bind(call: Call, job: Job) -> Rows:
         for key in ("probabilities", "target_probabilities")
     ]
     constants = (source == "logits", *tolerances, 0.5 if params.scale_by_half else 1.0)
-    plan = Plan(_score, (inputs[source], targets), inputs.get("labels"), constants, (source,))
-    return rows_of(plan, call, job)
+    return rows_of(
+        _score,
+        call,
+        job,
+        inputs=(inputs[source], targets),
+        labels=inputs.get("labels"),
+        constants=constants,
+        wrt=(source,),
+    )
 
 
 @inlined()

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import Plan, rows_of
+from lossd.engine.kernels._blocks import rows_of
 from lossd.engine.kernels._job import Job, Rows
 from lossd.engine.kernels._softmax import labelled, spread
 from lossd.schema import Call
@@ -41,18 +41,27 @@ def bind(call: Call, job: Job) -> Rows:
     weights = _weights.of_classes(call, "class_weights")
     if not _weights.are_sound(weights):
         return _weights.refuse
-    logits, labels, targets = (
-        inputs.get(key) for key in ("logits", "labels", "target_probabilities")
-    )
+    logits, labels = inputs["logits"], inputs.get("labels")
+    targets = inputs.get("target_probabilities")
     may_ignore = params.ignore_index is not None
-    ignoring = (may_ignore, params.ignore_index if may_ignore else 0)
+    constants: tuple[Any, ...] = (may_ignore, params.ignore_index if may_ignore else 0, weights)
+    core: Any = labelled
+    floats: tuple[Any, ...] = (logits,)
     if labels is not None and not params.label_smoothing:
-        hard = (*ignoring, weights, 0.0, False, False)
-        plan = Plan(labelled, (logits,), labels, hard, ("logits",), has_recipe=True)
+        constants = (*constants, False, 0.0, False, 0.0)
     else:
         tolerance = math.inf
         if targets is not None:
             tolerance = _weights.tolerance_of(call, "target_probabilities")
-        soft = (*ignoring, weights, params.label_smoothing, tolerance)
-        plan = Plan(spread, (logits, targets), labels, soft, ("logits",), has_recipe=True)
-    return rows_of(plan, call, job)
+        constants = (*constants, params.label_smoothing, tolerance)
+        core, floats = spread, (logits, targets)
+    return rows_of(
+        core,
+        call,
+        job,
+        inputs=floats,
+        labels=labels,
+        constants=constants,
+        wrt=("logits",),
+        has_recipe=True,
+    )

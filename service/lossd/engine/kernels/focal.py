@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import NO_WEIGHTS, Plan, rows_of
+from lossd.engine.kernels._blocks import NO_WEIGHTS, rows_of
 from lossd.engine.kernels._job import Job, Rows
 from lossd.engine.kernels._softmax import labelled
 from lossd.schema import Call
@@ -34,12 +34,18 @@ def bind(call: Call, job: Job) -> Rows:
         may_ignore,
         params.ignore_index if may_ignore else 0,
         alpha,
+        True,
         params.gamma,
         params.modulation_gradient == "detached",
-        True,
+        0.0,
     )
-    inputs = call.inputs
-    plan = Plan(
-        labelled, (inputs["logits"],), inputs["labels"], constants, ("logits",), has_recipe=True
+    return rows_of(
+        labelled,
+        call,
+        job,
+        inputs=(call.inputs["logits"],),
+        labels=call.inputs["labels"],
+        constants=constants,
+        wrt=("logits",),
+        has_recipe=True,
     )
-    return rows_of(plan, call, job)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lossd.engine.kernels._blocks import Plan, rows_of
+from lossd.engine.kernels._blocks import rows_of
 from lossd.engine.kernels._divergence import BESIDE_P, divergence
 from lossd.engine.kernels._job import Job, Rows
 from lossd.schema import Call
@@ -33,4 +33,4 @@ def bind(call: Call, job: Job) -> Rows:
     are_normal = [key.endswith("log_probabilities") for key in sides]
     constants = (BESIDE_P, *are_normal, 1.0, 1.0, 1.0)
     inputs = tuple(call.inputs[key] for key in sides)
-    return rows_of(Plan(divergence, inputs, None, constants, tuple(sides)), call, job)
+    return rows_of(divergence, call, job, inputs=inputs, constants=constants, wrt=tuple(sides))

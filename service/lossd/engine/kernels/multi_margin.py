@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lossd.compiled import called, compiled
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import Plan, rows_of
+from lossd.engine.kernels._blocks import rows_of
 from lossd.engine.kernels._job import FINE, SUSPECT, Job, Rows
 from lossd.engine.kernels._lanes import (
     is_lane,
@@ -44,8 +44,15 @@ def bind(call: Call, job: Job) -> Rows:
     classes = inputs["logits"].shape[1]
     share = 1.0 / classes if params.divide_by_classes else 1.0
     constants = (weights, params.margin, params.p == 2, share)
-    plan = Plan(_violations, (inputs["logits"],), inputs["labels"], constants, ("logits",))
-    return rows_of(plan, call, job)
+    return rows_of(
+        _violations,
+        call,
+        job,
+        inputs=(inputs["logits"],),
+        labels=inputs["labels"],
+        constants=constants,
+        wrt=("logits",),
+    )
 
 
 @called()

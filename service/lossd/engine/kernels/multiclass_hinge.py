@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossd.compiled import compiled
-from lossd.engine.kernels._blocks import Plan, rows_of
+from lossd.engine.kernels._blocks import rows_of
 from lossd.engine.kernels._job import FINE, SUSPECT, Job, Rows
 from lossd.engine.kernels._rows import ZERO, all_finite, largest, position
 from lossd.schema import Call
@@ -26,8 +26,15 @@ def bind(call: Call, job: Job) -> Rows:
     """Rows of a call."""
     params: Any = call.params
     inputs = call.inputs
-    plan = Plan(_lead, (inputs["logits"],), inputs["labels"], (params.margin,), ("logits",))
-    return rows_of(plan, call, job)
+    return rows_of(
+        _lead,
+        call,
+        job,
+        inputs=(inputs["logits"],),
+        labels=inputs["labels"],
+        constants=(params.margin,),
+        wrt=("logits",),
+    )
 
 
 @compiled("int64(float32[:, ::1], int64[::1], float64, float32[:], float64[::1], float32[:, ::1])")

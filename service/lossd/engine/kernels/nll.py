@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lossd.compiled import compiled
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import Plan, rows_of
+from lossd.engine.kernels._blocks import rows_of
 from lossd.engine.kernels._job import FINE, SUSPECT, Job, Rows
 from lossd.engine.kernels._rows import LOWEST, ZERO, has_nan, largest
 from lossd.schema import Call
@@ -33,8 +33,15 @@ def bind(call: Call, job: Job) -> Rows:
         return _weights.refuse
     may_ignore = params.ignore_index is not None
     constants = (may_ignore, params.ignore_index if may_ignore else 0, weights)
-    inputs, key = call.inputs, "log_probabilities"
-    return rows_of(Plan(_picked, (inputs[key],), inputs["labels"], constants, (key,)), call, job)
+    return rows_of(
+        _picked,
+        call,
+        job,
+        inputs=(call.inputs["log_probabilities"],),
+        labels=call.inputs["labels"],
+        constants=constants,
+        wrt=("log_probabilities",),
+    )
 
 
 @compiled(

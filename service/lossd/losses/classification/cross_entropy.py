@@ -75,6 +75,7 @@ def slope_of_item(
         {"label_smoothing": 0.1},
     ),
     recipe=SoftmaxRecipe(slope=slope_of_item, weights="class_weights", smoothing="label_smoothing"),
+    linear=True,
 )
 def cross_entropy(
     logits: Logits,

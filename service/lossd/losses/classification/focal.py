@@ -60,6 +60,7 @@ def slope_of_item(
         {"gamma": 2.0},
     ),
     recipe=SoftmaxRecipe(slope=slope_of_item),
+    linear=True,
 )
 def focal(
     logits: Logits,

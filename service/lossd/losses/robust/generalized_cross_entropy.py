@@ -59,6 +59,7 @@ def slope_of_item(
     ),
     example=Example({"logits": [[2.0, 0.5, -1.0], [0.1, 1.2, 0.3]], "labels": [0, 2]}, {"q": 0.7}),
     recipe=SoftmaxRecipe(slope=slope_of_item, weights="class_weights"),
+    linear=True,
 )
 def generalized_cross_entropy(
     logits: Logits,
