@@ -44,7 +44,9 @@ def logistic(z: Any) -> Any:
     e = exp_of_negative(-size)
     small = log1p_of_unit(e)
     large = size + small
-    likely = _ONE / (_ONE + e)
+    divisor = _ONE + e
+    likely = _ONE / divisor
+    likely = likely + likely * likely * ((divisor - _ONE) - e)  # what rounding gave the divisor
     unlikely = e * likely
     if z > _ZERO:
         return large, small, likely, unlikely
