@@ -85,7 +85,7 @@ ERRORS: list[tuple[str, str, Callable[[Client], Any]]] = [
     ("404", "mse has no version '2'", lambda c: c.get_model_metadata("mse", "2")),
     ("404", "mse has no version '2'", lambda c: c.infer("mse", tensors(), model_version="2")),
     ("422", "2 values are not in [0, 3) (at inputs.labels)", bad_labels),
-    ("422", "cross_entropy needs logits (at inputs.logits)",
+    ("422", "cross_entropy takes exactly one of logits and hidden (at inputs.logits)",
      lambda c: c.infer("cross_entropy", tensors(labels=LABELS))),
     ("422", "cross_entropy takes no input of that name (at inputs.x)",
      lambda c: c.infer("cross_entropy", tensors(logits=LOGITS, labels=LABELS, x=LABELS))),
@@ -310,7 +310,9 @@ async def _all_routes(client: Any) -> None:
     with pytest.raises(InferenceServerException) as caught:
         await client.infer("cross_entropy", tensors(api=triton_aio, labels=LABELS))
     assert (caught.value.status(), caught.value.message()) == (
-        "422", "cross_entropy needs logits (at inputs.logits)")  # fmt: skip
+        "422",
+        "cross_entropy takes exactly one of logits and hidden (at inputs.logits)",
+    )
 
 
 async def _many_at_once(client: Any) -> None:

@@ -84,13 +84,15 @@ class Engine:
         Raises `DeadlineExceeded` if it could not start in time (nothing was computed then),
         `OutOfMemory`, `TooLarge`, and what `check_values` raises.
         """
+        queued_s = time.perf_counter()
         if call.spec.matrices:
             self._check_pairs(call)
         if call.is_linear:
             self._check_logits(call)
         if call.elements <= INLINE_ELEMENTS and pick_kernel(call, self.device):
-            return compute(call, self.device)
-        job = functools.partial(self._run, call, time.perf_counter(), timeout_s)
+            waited_s = time.perf_counter() - queued_s
+            return _with_queue(compute(call, self.device), waited_s)
+        job = functools.partial(self._run, call, queued_s, timeout_s)
         return await asyncio.get_running_loop().run_in_executor(self._lanes, job)
 
     async def off_loop(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -142,9 +144,7 @@ class Engine:
                 expected=f"within {timeout_s:g} s (LOSSD_TIMEOUT_S)",
                 got=f"{waited_s:.1f} s",
             )
-        result = self._compute(call)
-        result.seconds["queue"] = waited_s
-        return result
+        return _with_queue(self._compute(call), waited_s)
 
     def _compute(self, call: Call) -> Result:
         with self._lane() as lane:
@@ -165,3 +165,11 @@ class Engine:
             yield lane
         finally:
             self._idle.put(lane)
+
+
+def _with_queue(result: Result, waited_s: float) -> Result:
+    """The result, with the time that its call waited before that of the other phases."""
+    others = dict(result.seconds)
+    result.seconds.clear()
+    result.seconds.update({"queue": waited_s, **others})
+    return result
