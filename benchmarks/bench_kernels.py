@@ -1,10 +1,11 @@
-"""Kernels of the softmax family against the same losses in torch and JAX: value and gradients.
+"""The CPU kernels against the same losses in torch and JAX: value and gradients.
 
 One thread. Each cell is a loss and a shape. Contenders take turns after their answers were
 compared with eager torch's:
 
 - `kernel`: the engine's whole way through a kernel, checks of the values included;
 - `eager`: the loss's plain function and autograd;
+- `builtin`: torch's own function of that name and autograd, for elementwise losses that have one;
 - `compiled`: the same under torch.compile;
 - `joint`: value and gradient as one function under torch.compile, which it may fuse;
 - `jax`: jax.jit, for cross_entropy, where JAX is installed;
@@ -37,17 +38,28 @@ CPU = torch.device("cpu")
 SHAPES = [(32, 10), (256, 1000), (4096, 1000), (1024, 32_000)]
 LARGEST = (1024, 128_000)
 FAST = ("cross_entropy", "focal", "multiclass_hinge", "nll")
+REGRESSION = ("mse", "l1", "huber", "smooth_l1", "log_cosh")
+HINGES = ("hinge", "squared_hinge")
+BINARY = ("binary_cross_entropy_with_logits", "sigmoid_focal", "asymmetric")
 LOSSES = (
     *("cross_entropy", "focal", "generalized_cross_entropy", "kl_divergence", "adversarial"),
     *("brier", "multiclass_hinge", "multi_margin", "nll"),
+    *(*REGRESSION, *HINGES, *BINARY),
 )
+BUILTINS: Mapping[str, Callable[..., Tensor]] = {
+    "mse": torch.nn.functional.mse_loss,
+    "l1": torch.nn.functional.l1_loss,
+    "huber": torch.nn.functional.huber_loss,
+    "smooth_l1": torch.nn.functional.smooth_l1_loss,
+    "binary_cross_entropy_with_logits": torch.nn.functional.binary_cross_entropy_with_logits,
+}
 ROUNDS, QUICK_ROUNDS = 21, 5
 TURN_US = 2000.0  # small calls are made several times in a row: that is how a loop meets them
 Contender = Callable[[], Any]
 
 
 def call_of(name: str, rows: int, classes: int) -> Call:
-    """A call of float32 logits and labels."""
+    """A call of float32 logits and labels, or of what the loss takes in their place."""
     generator = torch.Generator().manual_seed(rows + classes)
     logits = [3 * torch.randn(rows, classes, generator=generator) for _ in range(2)]
     labels = torch.randint(classes, (rows,), generator=generator)
@@ -60,6 +72,10 @@ def call_of(name: str, rows: int, classes: int) -> Call:
         },
         "nll": {"log_probabilities": logits[0].log_softmax(1), "labels": labels},
     }
+    positive = logits[1] > 0
+    given |= {key: {"prediction": logits[0], "target": logits[1]} for key in REGRESSION}
+    given |= {key: {"scores": logits[0], "labels": 2 * positive.long() - 1} for key in HINGES}
+    given |= {key: {"logits": logits[0], "targets": positive.float()} for key in BINARY}
     return parse_call(name, Message(given.get(name, {"logits": logits[0], "labels": labels}), {}))
 
 
@@ -73,6 +89,12 @@ def value_of(call: Call) -> Callable[..., Tensor]:
         return values.sum() / values.numel()
 
     return value
+
+
+def builtin_of(call: Call) -> Callable[..., Tensor]:
+    """torch's own mean, as a function of the inputs that get a gradient."""
+    rest = [x for key, x in call.inputs.items() if key not in call.wrt]
+    return lambda *leaves: BUILTINS[call.spec.name](*leaves, *rest)
 
 
 def by_autograd(value: Callable[..., Tensor], call: Call) -> Contender:
@@ -128,6 +150,8 @@ def contenders(call: Call) -> Iterator[tuple[str, Contender]]:
     yield "kernel", lambda: compute(call, CPU, buffers)
     value = value_of(call)
     yield "eager", by_autograd(value, call)
+    if call.spec.name in BUILTINS:
+        yield "builtin", by_autograd(builtin_of(call), call)
     yield "compiled", by_autograd(torch.compile(value, dynamic=False), call)
     yield "joint", jointly(value, call)
     if call.spec.name == "cross_entropy" and (step := by_jax(call)) is not None:
@@ -212,7 +236,7 @@ def measure(name: str, shape: tuple[int, int], rounds: int, memory: bool) -> lis
 
 def main(words: Sequence[str] = ()) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("losses", nargs="*", metavar="loss", help="default: all of the family")
+    parser.add_argument("losses", nargs="*", metavar="loss", help="default: all")
     parser.add_argument("--quick", action="store_true", help="few rounds, the two smallest shapes")
     parser.add_argument("--memory", action="store_true", help="peak memory of one call each")
     asked = parser.parse_args(words)
