@@ -21,14 +21,15 @@ from lossd.compiled import SUMS, compiled, inlined
 from lossd.engine.kernels._arrays import as_array
 from lossd.engine.kernels._half import FLOAT16, FLOAT32, read, room, words_of, write
 from lossd.engine.kernels._job import FINE, SUSPECT, Job, Rows
+from lossd.engine.kernels._ranges import ALL, LARGEST, ONE, SIZE, more_of_bits
 from lossd.engine.kernels._views import borrowed
 from lossd.schema import Call
 
 # What stands in a vector and what is left over at its end must round alike: nothing is reordered.
 AS_WRITTEN: frozenset[str] = frozenset()
-LARGEST = float(np.finfo(np.float32).max)  # a finite float32 is from -LARGEST to LARGEST
 BLOCK = 512  # elements that are converted and computed at once, in the nearest cache
 NO_WEIGHTS: NDArray[np.float32] = np.ones(BLOCK, np.float32)
+_ZERO = np.float32(0)
 _SIGNS = 3  # beside the codes of `words_of`: int64 labels, of which -1 and 1 are good
 _NO_FLOATS: NDArray[np.float32] = np.empty(0, np.float32)
 _NO_WORDS: NDArray[np.uint16] = np.empty(0, np.uint16)
@@ -41,7 +42,7 @@ _PAIRS = types.int64(
     types.Tuple(
         (
             types.int64,
-            *(_INPUT, _INPUT, _FLOATS, _FLOATS),
+            *(_INPUT, _INPUT, _FLOATS, types.boolean, _FLOATS),
             *(types.Tuple((_FLOATS, types.int64)), _DOUBLES, _FLOATS, _INPUT, _INPUT),
         )
     ),
@@ -67,16 +68,14 @@ def bind_pairs(
     *,
     constants: tuple[float, ...] = (),
     weights: NDArray[np.float32] = NO_WEIGHTS,
-    low: float = -LARGEST,
-    high: float = LARGEST,
+    shares: bool = False,
 ) -> Rows:
     """A function of start and stop.
 
-    The second input must be within `low` and `high`. Weights are those of a row's elements, as
-    `weights_of` gives them.
+    The second input must be from 0 to 1 if they are `shares`. Weights are those of a row's
+    elements, as `weights_of` gives them.
     """
     per_row = math.prod(call.item_shape[1:])
-    limits_and_constants = (low, high, *constants, *([0.0] * (4 - len(constants))))
     return partial(
         _call,
         rows,
@@ -85,7 +84,8 @@ def bind_pairs(
             _words(call.inputs[first]),
             _words(call.inputs[second]),
             weights,
-            np.array(limits_and_constants, np.float32),
+            shares,
+            np.array((*constants, *([0.0] * (4 - len(constants)))), np.float32),
             (job.outer.reshape(-1), job.outer.shape[1]),
             job.sums,
             _NO_FLOATS if job.values is None else job.values.reshape(-1),
@@ -130,10 +130,10 @@ def _of_element(x: Any, y: Any, c: Any, k0: Any, k1: Any, k2: Any, k3: Any) -> A
 def _rows(start: int, stop: int, scratch: Any, arguments: Any) -> int:
     """Rows in blocks of several, or in pieces of a long one."""
     scratch, arguments = borrowed(scratch), _borrowed(arguments)
-    per_row, constants, sums = arguments[0], arguments[4], arguments[6]
-    low, high, most = constants[0], constants[1], np.float32(LARGEST)
-    k0, k1, k2, k3 = constants[2], constants[3], constants[4], constants[5]
-    factor = arguments[5][0][0] if arguments[5][0].size == 1 else np.float32(1)
+    per_row, _, _, _, shares, constants, outer, sums, _, _, (other, _) = arguments
+    k0, k1, k2, k3 = constants[0], constants[1], constants[2], constants[3]
+    mask, most = (np.uint32(ALL), ONE) if shares else (np.uint32(SIZE), LARGEST)
+    factor = outer[0][0] if outer[0].size == 1 else np.float32(1)
     step = max(1, BLOCK // per_row)
     found = FINE
     for i in range(start, stop, step):
@@ -142,27 +142,31 @@ def _rows(start: int, stop: int, scratch: Any, arguments: Any) -> int:
             sums[i] = 0.0
         for column in range(0, per_row, BLOCK):
             at, count = i * per_row + column, min(BLOCK, rows * per_row - column)
-            a, b, c, v, g = _open(arguments, scratch, column, at, count)
-            bad = False
+            a, b, c, v, g, h = _open(arguments, scratch, column, at, count)
+            of_x = of_y = np.uint32(0)
             for j in range(count):
                 x, y = a[j], b[j]
                 v[j], slope = _of_element(x, y, c[j], k0, k1, k2, k3)
                 g[j] = slope * factor
-                bad |= not (abs(x) <= most and low <= y and y <= high)
-            if bad:
+                if other.size:
+                    h[j] = -(slope * factor)
+                of_x = more_of_bits(of_x, x, np.uint32(SIZE))
+                of_y = more_of_bits(of_y, y + _ZERO, mask)  # -0 becomes 0
+            if of_x > LARGEST or of_y > most:
                 return SUSPECT
-            found |= _close(arguments, scratch, i, rows, at, v, g)
+            found |= _close(arguments, scratch, i, rows, at, v, g, h)
     return found
 
 
 @inlined(AS_WRITTEN)
 def _borrowed(arguments: Any) -> Any:
-    per_row, x, y, weights, constants, outer, sums, values, gx, gy = arguments
+    per_row, x, y, weights, shares, constants, outer, sums, values, gx, gy = arguments
     return (
         per_row,
         (borrowed(x[0]), x[1]),
         (borrowed(y[0]), y[1]),
         borrowed(weights),
+        shares,
         borrowed(constants),
         (borrowed(outer[0]), outer[1]),
         borrowed(sums),
@@ -175,34 +179,33 @@ def _borrowed(arguments: Any) -> Any:
 @inlined(AS_WRITTEN)
 def _open(arguments: Any, scratch: Any, column: int, at: int, count: int) -> Any:
     """Both inputs and the weights of a block, and where values and slopes go."""
-    x, y, weights, values, gradient = (
-        arguments[1],
-        arguments[2],
-        arguments[3],
-        arguments[7],
-        arguments[8],
-    )
+    _, x, y, weights, _, _, _, _, values, gradient, other = arguments
     a, b = read(x[0], x[1], at, count, scratch[0]), _second(y[0], y[1], at, count, scratch[1])
     c = weights[column % weights.size :][:count]
     v = values[at : at + count] if values.size else scratch[2][:count]
-    code = gradient[1] if gradient[0].size else FLOAT16
-    return a, b, c, v, room(gradient[0], code, at, count, scratch[3])
+    g = _slopes(gradient, at, count, scratch[3])
+    return a, b, c, v, g, _slopes(other, at, count, scratch[4])
 
 
 @inlined(AS_WRITTEN)
-def _close(arguments: Any, scratch: Any, i: int, rows: int, at: int, v: Any, g: Any) -> int:
+def _slopes(gradient: Any, at: int, count: int, scratch: Any) -> Any:
+    words, code = gradient
+    return room(words, code if words.size else FLOAT16, at, count, scratch)
+
+
+@inlined(AS_WRITTEN)
+def _close(arguments: Any, scratch: Any, i: int, rows: int, at: int, v: Any, g: Any, h: Any) -> int:
     """Sum the values; multiply the slopes by what their rows or items count, and write them."""
-    per_row, outer, gx, gy = arguments[0], arguments[5], arguments[8], arguments[9]
-    _add(v, arguments[6], i, rows, per_row)
+    per_row, _, _, _, _, _, outer, sums, _, gx, gy = arguments
+    _add(v, sums, i, rows, per_row)
     if outer[0].size > 1:
         _multiply(g, outer, i, rows, per_row, at)
+        if gy[0].size:
+            _multiply(h, outer, i, rows, per_row, at)
     found = FINE
     if gx[0].size:
         found |= write(g, gx[0], gx[1], at)
     if gy[0].size:
-        h = room(gy[0], gy[1], at, g.size, scratch[4])
-        for j in range(g.size):
-            h[j] = -g[j]
         found |= write(h, gy[0], gy[1], at)
     return found
 

@@ -68,4 +68,4 @@ def bind(call: Call, job: Job) -> Rows:
     params: Any = call.params
     full = 1.0 if params.modulation_gradient == "full" else 0.0
     constants = (params.gamma_positive, params.gamma_negative, params.clip, full)
-    return bind_pairs(_rows, call, job, "logits", "targets", constants=constants, low=0.0, high=1.0)
+    return bind_pairs(_rows, call, job, "logits", "targets", constants=constants, shares=True)

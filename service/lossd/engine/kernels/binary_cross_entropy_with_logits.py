@@ -40,4 +40,4 @@ def bind(call: Call, job: Job) -> Rows:
         if not bool(((row >= 0) & row.isfinite()).all()):
             return lambda start, stop: SUSPECT
         weights = weights_of(row, math.prod(call.item_shape[1:]))
-    return bind_pairs(_rows, call, job, "logits", "targets", weights=weights, low=0.0, high=1.0)
+    return bind_pairs(_rows, call, job, "logits", "targets", weights=weights, shares=True)

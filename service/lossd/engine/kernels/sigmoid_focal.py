@@ -48,4 +48,4 @@ def bind(call: Call, job: Job) -> Rows:
     slope = params.gamma if params.modulation_gradient == "full" else 0.0
     alpha, beta = (1.0, 1.0) if params.alpha is None else (params.alpha, 1.0 - params.alpha)
     constants = (params.gamma, slope, alpha, beta)
-    return bind_pairs(_rows, call, job, "logits", "targets", constants=constants, low=0.0, high=1.0)
+    return bind_pairs(_rows, call, job, "logits", "targets", constants=constants, shares=True)
