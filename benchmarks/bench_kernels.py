@@ -11,8 +11,9 @@ compared with eager torch's:
 - `jax`: jax.jit, for cross_entropy, where JAX is installed;
 - `copy`: numpy's copy of the inputs that get a gradient: the same bytes read and written.
 
-`python -m benchmarks.bench_kernels [--quick] [--memory] [loss ...]`; `--memory` adds what a call
-takes at its peak beyond what was held before. One JSON line per contender; units are in the names.
+`python -m benchmarks.bench_kernels [--quick] [--memory] [--largest] [loss ...]`; `--memory`
+adds what a call takes at its peak beyond what was held before. One JSON line per contender; units
+are in the names.
 """
 
 import argparse
@@ -37,7 +38,6 @@ from lossd.wire import Message
 CPU = torch.device("cpu")
 SHAPES = [(32, 10), (256, 1000), (4096, 1000), (1024, 32_000)]
 LARGEST = (1024, 128_000)
-FAST = ("cross_entropy", "focal", "multiclass_hinge", "nll")
 REGRESSION = ("mse", "l1", "huber", "smooth_l1", "log_cosh")
 HINGES = ("hinge", "squared_hinge")
 BINARY = ("binary_cross_entropy_with_logits", "sigmoid_focal", "asymmetric")
@@ -239,12 +239,15 @@ def main(words: Sequence[str] = ()) -> None:
     parser.add_argument("losses", nargs="*", metavar="loss", help="default: all")
     parser.add_argument("--quick", action="store_true", help="few rounds, the two smallest shapes")
     parser.add_argument("--memory", action="store_true", help="peak memory of one call each")
+    parser.add_argument("--largest", action="store_true", help="1024 x 128000 alone: takes 8 GiB")
     asked = parser.parse_args(words)
     torch.set_num_threads(1)
     for name in asked.losses or LOSSES:
         if name not in CATALOG:
             parser.error(f"no loss {name!r}")
-        shapes = SHAPES[:2] if asked.quick else [*SHAPES, *([LARGEST] if name in FAST else [])]
+        shapes = SHAPES[:2] if asked.quick else SHAPES
+        if asked.largest:
+            shapes = [LARGEST]
         for shape in shapes:
             torch.compiler.reset()
             rounds = QUICK_ROUNDS if asked.quick else ROUNDS
