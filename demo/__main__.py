@@ -1,7 +1,8 @@
 """`python -m demo`: a real model's outputs, posted to every loss of a running service.
 
 Starts `lossd serve` on a free loopback port, trains a small classifier on scikit-learn's digits,
-prints a line per loss, stops the service.
+prints a line per loss, stops the service. A loss that a classifier has nothing for gets its own
+example, and a star.
 """
 
 import functools
@@ -71,13 +72,18 @@ def worst_row(result: Result) -> str:
 
 
 def measure(client: Client, name: str, outputs: Outputs) -> list[str]:
+    inputs, params = outputs.inputs_for(name), None
+    by_example = inputs is None
+    if by_example:
+        request = client.describe(name)["example"]["request"]
+        inputs, params = request["inputs"], request.get("params")
     started_s = time.perf_counter()
-    inputs = outputs.inputs_for(name)
-    result = client.compute(name, outputs=["value", "rows", "gradients"], inputs=inputs)
+    wanted = ["value", "rows", "gradients"]
+    result = client.compute(name, outputs=wanted, inputs=inputs, params=params)
     took_ms = 1e3 * (time.perf_counter() - started_s)
     value = "null" if result.value is None else f"{result.value:.5g}"
     numbers = [f"{result.sum:.6g}", f"{result.denominator:g}", f"{gradient_norm(result):.2e}"]
-    return [name, value, *numbers, worst_row(result), f"{took_ms:.1f}"]
+    return [name + "*" * by_example, value, *numbers, worst_row(result), f"{took_ms:.1f}"]
 
 
 def print_line(cells: Sequence[str]) -> None:
@@ -102,7 +108,7 @@ def main() -> int:
         for name in follow(names, "computing losses"):
             try:
                 row = measure(client, name, outputs)
-            except (LossdError, KeyError) as err:
+            except LossdError as err:
                 print(f"demo: {name}: {type(err).__name__}: {err}", file=sys.stderr)
                 return 1
             table.add_row(*row)

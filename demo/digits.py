@@ -27,8 +27,8 @@ class Outputs:
     is_real: Array
     accuracy: float
 
-    def inputs_for(self, loss: str) -> dict[str, Any]:
-        """The inputs of a loss. Raises `KeyError` for a loss that nothing is known for."""
+    def inputs_for(self, loss: str) -> dict[str, Any] | None:
+        """The inputs of a loss; None where a classifier's outputs are not what it takes."""
         softmax = torch.softmax(torch.from_numpy(self.logits), 1)
         one_hot = np.eye(10, dtype=np.float32)[self.labels]
         half = len(self.embeddings) // 2
@@ -84,7 +84,7 @@ class Outputs:
                 "labels": self.labels,
             },
             "gan": {"scores": self.scores, "is_real": self.is_real},
-        }[loss]
+        }.get(loss)
 
 
 def train(progress: Callable[[range], Iterable[int]]) -> Outputs:
