@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lossd.losses import CLASSIFIER, HIDDEN, LossParams, LossSpec
 from lossd.schema.options import Options, Reduction
+from lossd.schema.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,8 @@ class Call:
     compute with them before. Inputs are on the CPU, in the dtype that the caller sent. A group of
     named tensors appears in `inputs` as `name/member`, one entry each. `item_shape` is that of the
     values, with rows first; () where there is one value for the whole call. `places` is memory that
-    dense gradients may be written to, by their inputs, where it is as large as they are.
+    dense gradients may be written to, by their inputs, where it is as large as they are. `plan` is
+    what a whole request's call was made by, the same one for the like of it.
     """
 
     spec: LossSpec
@@ -33,6 +35,7 @@ class Call:
     cotangent: Tensor | None = None
     wrt: tuple[str, ...] = ()
     places: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    plan: Plan | None = None
 
     @property
     def reduction(self) -> Reduction:
@@ -81,8 +84,9 @@ class Call:
 
     def as_sent(self, name: str, gradient: Tensor) -> Tensor:
         """A gradient with its classes on the axis where the caller has them."""
-        dims = self.spec.inputs[name.partition("/")[0]].dims
-        if self.options.class_axis == 1 or dims[:2] != ("rows", "classes"):
+        if self.options.class_axis == 1:
+            return gradient
+        if self.spec.inputs[name.partition("/")[0]].dims[:2] != ("rows", "classes"):
             return gradient
         return gradient.movedim(1, self.options.class_axis)
 

@@ -47,9 +47,12 @@ class InputPlan:
     moves_classes: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """All of a `Call` but its tensors. `cotangent_dtype` is what one without a dtype is read as."""
+    """All of a `Call` but its tensors. `cotangent_dtype` is what one without a dtype is read as.
+
+    Calls that are alike have the very same one, as long as it is kept.
+    """
 
     spec: LossSpec
     params: LossParams
@@ -58,6 +61,7 @@ class Plan:
     item_shape: tuple[int, ...]
     wrt: tuple[str, ...]
     cotangent_dtype: torch.dtype | None
+    params_as_answered: Mapping[str, Any]
 
 
 class _Fields:
@@ -114,6 +118,7 @@ def _make_plan(
         item_shape=items,
         wrt=_wrt(spec, given, options),
         cotangent_dtype=_cotangent_dtype(beside.get("cotangent"), items, options),
+        params_as_answered=params.model_dump(mode="json"),
     )
 
 
