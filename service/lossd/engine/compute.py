@@ -1,11 +1,13 @@
 """One call, start to end: by a kernel, or by the loss's plain function and autograd."""
 
 import time
+from dataclasses import replace
 
 import torch
 
 from lossd.engine.blocks import BLOCK_BYTES, is_out_of_memory
 from lossd.engine.cuda import Lane, compute_on_lane, open_lane
+from lossd.engine.extras import extras_of
 from lossd.engine.fused import ONE_SLICE, Slices, compute_by_kernel, is_possible
 from lossd.engine.kernels import Kernel, kernel_for
 from lossd.engine.linear import compute_linear
@@ -48,6 +50,8 @@ def compute(
             result = compute_on_lane(call, lane or open_lane(device), block_bytes)
         else:
             result = _compute_on_cpu(call, device, buffers, slices, block_bytes)
+        if call.extras:
+            result = replace(result, extras=extras_of(call, device))
     except (RuntimeError, MemoryError) as err:
         if not is_out_of_memory(err):
             raise

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from lossd.errors import BadOption, BadParams
 from lossd.losses import LossParams, LossSpec
 
-Output = Literal["value", "rows", "gradients"]
+Output = Literal["value", "rows", "gradients", "state", "proximal"]
 Reduction = Literal["mean", "sum", "none"]
 FloatDtype = Literal["float16", "bfloat16", "float32", "float64"]
 
@@ -24,7 +24,9 @@ class Options(BaseModel):
     )
     outputs: list[Output] = Field(
         default=["value", "gradients"],
-        description="What to answer; value, sum, denominator and count always come back.",
+        description="What to answer; value, sum, denominator and count always come back. state: "
+        "of losses that have one, what to send with the next call; proximal: of penalties, the "
+        "proximal operator at their inputs.",
     )
     wrt: list[str] | None = Field(
         None,
@@ -46,6 +48,12 @@ class Options(BaseModel):
     )
     gradient_top_k: int = Field(
         8, ge=1, le=65536, description="How many elements of a row the form top_k keeps."
+    )
+    proximal_step: float = Field(
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Step s of the output proximal: argmin of penalty(w) + |w - v|^2 / (2 s).",
     )
     nonfinite: Literal["refuse", "propagate"] = Field(
         "refuse", description="What to do with NaN and infinities that the loss does not allow."
