@@ -12,6 +12,7 @@ from lossd.engine.fused import ONE_SLICE, Slices, compute_by_kernel, is_possible
 from lossd.engine.kernels import Kernel, kernel_for
 from lossd.engine.linear import compute_linear
 from lossd.engine.memory import Buffers
+from lossd.engine.mining import compute_mined
 from lossd.engine.plain import compute_plainly as compute_plainly
 from lossd.errors import OutOfMemory
 from lossd.schema import Call, Result, check_values
@@ -42,7 +43,13 @@ def compute(
     """
     started_s = time.perf_counter()
     try:
-        if call.is_linear:
+        if call.options.mining is not None:
+
+            def part(unmined: Call) -> Result:
+                return compute(unmined, device, buffers, slices, lane=lane, block_bytes=block_bytes)
+
+            result = compute_mined(call, part)
+        elif call.is_linear:
             check_values(call)
             result = _compute_linear(call, device, buffers, slices, block_bytes)
         elif device.type == "cuda" or lane is not None:
@@ -51,7 +58,7 @@ def compute(
         else:
             result = _compute_on_cpu(call, device, buffers, slices, block_bytes)
         if call.extras:
-            result = replace(result, extras=extras_of(call, device))
+            result = replace(result, extras={**result.extras, **extras_of(call, device)})
     except (RuntimeError, MemoryError) as err:
         if not is_out_of_memory(err):
             raise

@@ -89,6 +89,9 @@ class Answer(BaseModel):
     proximal: dict[str, Nested] | None = Field(
         None, description="The proximal operator at each differentiable input, in its shape."
     )
+    kept_indices: Nested | None = Field(
+        None, description="Where the values that mining kept are in the flattened rows, ascending."
+    )
     params: dict[str, Any] = Field(description="Every parameter as used.")
     warnings: list[Warned]
 

@@ -136,12 +136,13 @@ def _what_is_wanted(
     """Nothing is computed that no output asks for."""
     if not request.outputs:
         every = ["value", "rows", "gradients", *spec.extra_outputs]
+        every += ["kept_indices"] if fields.get("mining") is not None else []
         return {} if "outputs" in fields else {"outputs": every}
     names = [each.name for each in request.outputs]
     gradients = [name.partition(".")[2] for name in names if name.startswith("gradient")]
     wanted = ["value", *(["rows"] if "rows" in names else [])]
     heads = {name.partition(".")[0] for name in names}
-    wanted += [each for each in ("state", "proximal") if each in heads]
+    wanted += [each for each in ("state", "proximal", "kept_indices") if each in heads]
     if not gradients:
         return {"outputs": wanted}
     wrt = dict.fromkeys(name.partition("/")[0] for name in gradients)

@@ -13,6 +13,7 @@ import torch
 from lossd.errors import BadOption, WrongDtype, WrongShape
 from lossd.losses import CATALOG, HIDDEN, InputSpec, LossParams, LossSpec, find
 from lossd.schema._names import check_names, dotted
+from lossd.schema.mining import check_mining
 from lossd.schema.options import Options, parse_options, parse_params
 from lossd.wire import Message
 
@@ -104,6 +105,8 @@ def _make_plan(
     sizes = _check_shapes(spec, given, shapes, params)
     items = tuple(n for dim in spec.items for n in sizes[dim])
     _check_form(spec, options, given)
+    if options.mining is not None:
+        check_mining(spec, options.mining, given, "cotangent" in beside)
     _check_row_weights(spec, beside.get("row_weights"), sizes)
     return Plan(
         spec=spec,
@@ -301,6 +304,13 @@ def _cotangent_dtype(
 
 def _extras(spec: LossSpec, options: Options) -> tuple[str, ...]:
     """What is wanted beside value, rows and gradients. Raises `BadOption` if there is no such."""
+    if options.mining is None and "kept_indices" in options.outputs:
+        raise BadOption(
+            "all is kept where nothing is mined",
+            at=f"outputs[{options.outputs.index('kept_indices')}]",
+            expected="the option mining beside it",
+            got="kept_indices",
+        )
     wanted = [each for each in options.outputs if each in ("state", "proximal")]
     for each in wanted:
         if each not in spec.extra_outputs:

@@ -59,6 +59,12 @@ class BatchStream:
                     expected="value, rows or gradients",
                     got=name,
                 )
+        if options.mining is not None:
+            raise BadOption(
+                "a stream cannot be mined: what is hard is known when all of a call is there",
+                at="mining",
+                expected="calls of their own",
+            )
         if options.gradient_dtype == "bfloat16":
             raise NotAcceptable(
                 "Arrow cannot carry bfloat16", at="gradient_dtype", expected="float16 or float32"

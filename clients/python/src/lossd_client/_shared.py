@@ -36,10 +36,11 @@ class _Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Loss:
-    """The inputs of a loss that have gradients, and the outputs that have no axes."""
+    """Of a loss: the inputs with gradients, the outputs without axes, those that are states."""
 
     differentiable: list[str]
     scalars: list[str]
+    states: list[str]
 
 
 class SharedCalls:
@@ -88,7 +89,7 @@ class SharedCalls:
                 yield from call.put(large)
                 known = yield from self._known(loss)
                 yield from call.reserve(known.differentiable)
-                return (yield from call.make(known.scalars))
+                return (yield from call.make(known))
             except _Unusable:
                 return None
             except _Refused as refused:
@@ -108,7 +109,8 @@ class SharedCalls:
             differentiable = [name for head, _, name in pairs if head == "gradients"]
             # A size that is not known before the call is -1.
             scalars = [name for name, shape in outputs.items() if shape == [1]]
-            self._losses[loss] = _Loss(differentiable, scalars)
+            states = [name for name in outputs if name.startswith("state.")]
+            self._losses[loss] = _Loss(differentiable, scalars, states)
         return self._losses[loss]
 
 
@@ -174,12 +176,19 @@ class _Call:
             self._answers, self._outputs = self._take(sizes)
             yield from self._register()
 
-    def make(self, scalars: Sequence[str]) -> Steps[Result]:
-        """Make the call; `scalars` are the outputs that have no axes whatever is sent.
+    def make(self, known: _Loss) -> Steps[Result]:
+        """Make the call.
 
         A service that was started anew is told of the memory once more.
         """
-        request = infer_request(self._loss, self._packed, self._fields, self._inputs, self._outputs)
+        request = infer_request(
+            self._loss,
+            self._packed,
+            self._fields,
+            self._inputs,
+            self._outputs,
+            self._more(known),
+        )
         try:
             answer = yield from self._ask(request)
         except UnknownRegion:
@@ -192,7 +201,18 @@ class _Call:
                 raise _Refused(self._used[0].kind) from err
         bare = [name for name, one in self._packed.items() if not one.shape]
         more = [f"{head}.{name}" for head in ("gradients", "proximal") for name in bare]
-        return read_infer(answer, self._lend(answer), [*scalars, *more], self._sent)
+        return read_infer(answer, self._lend(answer), [*known.scalars, *more], self._sent)
+
+    def _more(self, known: _Loss) -> list[str]:
+        """The names of what is wanted beside value, rows and gradients."""
+        wanted = self._fields.get("outputs", ())
+        names = ["kept_indices"] if "kept_indices" in wanted else []
+        names += known.states if "state" in wanted else []
+        if "proximal" in wanted:
+            heads = known.differentiable
+            moved = [name for name in self._packed if name.partition("/")[0] in heads]
+            names += [f"proximal.{name}" for name in moved]
+        return names
 
     def end(self) -> None:
         """Bring the memory back that no array looks at."""

@@ -43,6 +43,7 @@ class Result:
       Of the form recipe the gradients are rebuilt here, from the logits that were sent.
     - `state`: the new state, if it was asked for: inputs of the next call, by their names.
     - `proximal`: of a penalty's inputs, if it was asked for, in their shapes; a group is a dict.
+    - `kept_indices`: of mining, if it was asked for: where what counts is in the flattened rows.
     - `params`: every parameter as used.
     - `seconds`: how long each phase took on the service.
     """
@@ -64,6 +65,7 @@ class Result:
     top_k_values: dict[str, Any] = field(default_factory=dict)
     state: dict[str, Array] = field(default_factory=dict)
     proximal: dict[str, Any] = field(default_factory=dict)
+    kept_indices: Array | None = None
 
 
 def result_of(
@@ -89,6 +91,7 @@ def result_of(
         top_k_values=nested(tensors, "gradient_top_k_values"),
         state=nested(tensors, "state"),
         proximal=nested(tensors, "proximal"),
+        kept_indices=tensors.get("kept_indices"),
         params=fields["params"],
         warnings=tuple(Warned(each["code"], each["detail"]) for each in fields["warnings"]),
         request_id=request_id,
