@@ -105,6 +105,8 @@ def _straight(kernel: Kernel, call: Call) -> _Straight | None:
         len(call.item_shape) == 1
         and options.gradient_form == "dense"
         and options.class_axis == 1
+        and options.mining is None
+        and not call.extras
         and options.gradient_dtype in (None, "float32")
         and not isinstance(weights, np.ndarray)
     )

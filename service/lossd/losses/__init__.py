@@ -15,5 +15,6 @@ from lossd.losses._linear import LOGITS as LOGITS
 from lossd.losses._spec import InputSpec as InputSpec
 from lossd.losses._spec import LossParams as LossParams
 from lossd.losses._spec import LossSpec as LossSpec
+from lossd.losses._spec import inputs_of as inputs_of
 
 discover(__name__, __path__)

@@ -100,3 +100,8 @@ def kl_divergence_of(log_p: Tensor, log_q: Tensor) -> Tensor:
     impossible = log_ratio == torch.inf
     terms = p * log_ratio.masked_fill(impossible, 0.0)
     return terms.masked_fill(impossible, torch.inf).sum(1)
+
+
+def soft_threshold(x: Tensor, by: float) -> Tensor:
+    """x moved to 0 by so much, and not beyond."""
+    return torch.sign(x) * positive_part(x.abs() - by)

@@ -22,8 +22,9 @@ class Call:
     compute with them before. Inputs are on the CPU, in the dtype that the caller sent. A group of
     named tensors appears in `inputs` as `name/member`, one entry each. `item_shape` is that of the
     values, with rows first; () where there is one value for the whole call. `places` is memory that
-    dense gradients may be written to, by their inputs, where it is as large as they are. `plan` is
-    what a whole request's call was made by, the same one for the like of it.
+    dense gradients may be written to, by their inputs, where it is as large as they are. `extras`
+    are what is wanted beside value, rows and gradients. `plan` is what a whole request's call was
+    made by, the same one for the like of it.
     """
 
     spec: LossSpec
@@ -35,6 +36,7 @@ class Call:
     cotangent: Tensor | None = None
     wrt: tuple[str, ...] = ()
     places: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    extras: tuple[str, ...] = ()
     plan: Plan | None = None
 
     @property
@@ -115,8 +117,8 @@ class Result:
 
     `count` is the number of items, ignored ones included. `value` is None where nothing counts or
     no reduction was asked for. `condensed` holds, by the names that they are answered by, gradients
-    that were asked for in another form than dense. `seconds` takes the time of each
-    phase from whoever measures it.
+    that were asked for in another form than dense; `extras`, likewise, new states and proximal
+    operators. `seconds` takes the time of each phase from whoever measures it.
     """
 
     value: float | None
@@ -126,5 +128,6 @@ class Result:
     rows: Tensor | None
     gradients: Mapping[str, Tensor]
     condensed: Mapping[str, Tensor] = field(default_factory=dict)
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)

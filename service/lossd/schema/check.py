@@ -28,6 +28,7 @@ def parse_call(name: str, message: Message) -> Call:
         row_weights=_row_weights(tensors["row_weights"]) if "row_weights" in tensors else None,
         cotangent=_cotangent(tensors["cotangent"], plan) if "cotangent" in tensors else None,
         wrt=plan.wrt,
+        extras=plan.extras,
         plan=plan,
     )
 

@@ -20,7 +20,7 @@ def _recipe(call: Call) -> dict[str, Any]:
 
 
 def to_message(call: Call, result: Result) -> Message:
-    """Lay a result out for the wire: scalars, `rows`, and `gradients.<input>` each."""
+    """Lay a result out for the wire: scalars, `rows`, `gradients.<input>` each, extras."""
     fields: dict[str, Any] = {"loss": call.spec.name, "version": call.spec.version}
     scalars: dict[str, float | int] = {}
     if result.value is None:
@@ -36,6 +36,7 @@ def to_message(call: Call, result: Result) -> Message:
     for name, gradient in result.gradients.items():
         tensors[f"gradients.{name}"] = gradient
     tensors |= result.condensed
+    tensors |= result.extras
     if call.by_recipe:
         fields["recipe"] = _recipe(call)
     plan = call.plan
