@@ -5,8 +5,9 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import Prediction, Target
+from lossd.losses._ops import log1p_square
 from lossd.losses._spec import Card, Example, LossParams
-from lossd.losses.robust._residuals import Scale, log1p_square
+from lossd.losses.robust._residuals import Scale
 
 
 class CauchyParams(LossParams):

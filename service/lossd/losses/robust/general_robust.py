@@ -9,8 +9,9 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import Prediction, Target
+from lossd.losses._ops import log1p_square
 from lossd.losses._spec import Arg, Card, Example, LossParams
-from lossd.losses.robust._residuals import Scale, log1p_square
+from lossd.losses.robust._residuals import Scale
 
 _WELSCH = -(2.0**50)  # below it the shape is the limit's, to the last digit
 _SERIES = 0.25  # up to where ten terms of the series of expm1(t) / t are exact in float64
