@@ -19,8 +19,12 @@ MultiLabels = Annotated[
 def logsumexp_where(x: Tensor, counts: Tensor, dim: int) -> Tensor:
     """Log of the sum of e^x over where `counts` is true; -inf, without a gradient, where nowhere.
 
-    The gradient of torch's own is NaN where everything is masked.
+    The gradient of torch's own is NaN where everything is masked, and loses digits of large x.
     """
+    if not x.numel():
+        return x.sum(dim)
     nowhere = ~counts.any(dim, keepdim=True)
     masked = x.masked_fill(~counts, -torch.inf).masked_fill(nowhere, 0.0)
-    return torch.logsumexp(masked, dim).masked_fill(nowhere.squeeze(dim), -torch.inf)
+    top = masked.detach().amax(dim, keepdim=True)
+    total = (masked - top).exp().sum(dim, keepdim=True).log() + top
+    return total.masked_fill(nowhere, -torch.inf).squeeze(dim)
