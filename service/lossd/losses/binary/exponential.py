@@ -15,7 +15,7 @@ class ExponentialParams(LossParams):
 
 @loss(
     formula=r"e^{-y s}",
-    source="Friedman, Hastie and Tibshirani 2000, Annals of Statistics 28, 337-407, eq. 11",
+    source="Friedman, Hastie and Tibshirani 2000, Annals of Statistics 28, 337-407, section 4",
     units="unitless",
     card=Card(
         characteristics="Convex, smooth; a violation costs exponentially. Its minimiser is half "

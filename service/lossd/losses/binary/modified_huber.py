@@ -15,7 +15,7 @@ class ModifiedHuberParams(LossParams):
 
 @loss(
     formula=r"\begin{cases} \max(0,\, 1 - y s)^2 & y s \ge -1 \\ -4 y s & y s < -1 \end{cases}",
-    source="Zhang 2004, ICML, Solving large scale linear prediction problems, section 2",
+    source="Zhang 2004, ICML, Solving large scale linear prediction problems",
     units="squared score units, then score units",
     card=Card(
         characteristics="Convex, once differentiable, of gradient at most 4. A score clipped to "

@@ -15,7 +15,7 @@ class SoftMarginParams(LossParams):
 
 @loss(
     formula=r"\log(1 + e^{-y s})",
-    source="Friedman, Hastie and Tibshirani 2000, Annals of Statistics 28, 337-407, eq. 29",
+    source="Friedman, Hastie and Tibshirani 2000, Annals of Statistics 28, 337-407, section 4",
     units="nats",
     card=Card(
         characteristics="Convex, smooth, grows linearly with a violation; a proper scoring rule.",

@@ -21,7 +21,7 @@ class MultilabelMarginParams(LossParams):
 
 @loss(
     formula=r"\frac{1}{C} \sum_{i \in Y} \sum_{j \notin Y} \max(0,\; m + z_j - z_i)",
-    source="Crammer and Singer 2003, JMLR 3, 1025-1058, section 3, all pairs of them; torch's "
+    source="Crammer and Singer 2003, JMLR 3, 1025-1058, all pairs; torch's "
     "multilabel_margin_loss",
     units="score units",
     card=Card(
