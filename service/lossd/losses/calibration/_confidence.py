@@ -3,16 +3,12 @@
 from typing import Annotated
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from lossd.losses._ops import at_label, times_log
 from lossd.losses._spec import Arg
 
-RowLogits = Annotated[
-    Float[Tensor, "rows classes"], Arg(doc="Raw score of each class.", gradient=True)
-]
-RowLabels = Annotated[Int[Tensor, "rows"], Arg(doc="Class of each row.", index_of="classes")]
 IsOutlier = Annotated[
     Int[Tensor, "rows"], Arg(doc="1: the row belongs to no class; 0: it does.", values=(0, 1))
 ]

@@ -6,9 +6,10 @@ from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
+from lossd.losses._inputs import RowLogits
 from lossd.losses._ops import positive_part
 from lossd.losses._spec import Card, Example, LossParams
-from lossd.losses.calibration._confidence import IsOutlier, RowLogits
+from lossd.losses.calibration._confidence import IsOutlier
 
 
 class EnergyMarginParams(LossParams):

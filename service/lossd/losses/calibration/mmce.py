@@ -6,9 +6,10 @@ from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
+from lossd.losses._inputs import RowLabels, RowLogits
 from lossd.losses._ops import power
 from lossd.losses._spec import Card, Example, LossParams
-from lossd.losses.calibration._confidence import RowLabels, RowLogits, confidence_and_gap
+from lossd.losses.calibration._confidence import confidence_and_gap
 
 
 class MmceParams(LossParams):

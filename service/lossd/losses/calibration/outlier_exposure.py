@@ -6,9 +6,10 @@ from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
+from lossd.losses._inputs import RowLabels, RowLogits
 from lossd.losses._ops import at_label
 from lossd.losses._spec import Card, Example, LossParams
-from lossd.losses.calibration._confidence import IsOutlier, RowLabels, RowLogits
+from lossd.losses.calibration._confidence import IsOutlier
 
 
 class OutlierExposureParams(LossParams):

@@ -1,19 +1,7 @@
 """What losses of several labels per row share."""
 
-from typing import Annotated
-
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
-
-from lossd.losses._spec import Arg
-
-RowLogits = Annotated[
-    Float[Tensor, "rows classes"], Arg(doc="Raw score of each class.", gradient=True)
-]
-MultiLabels = Annotated[
-    Int[Tensor, "rows classes"], Arg(doc="1: the class is a label of the row.", values=(0, 1))
-]
 
 
 def logsumexp_where(x: Tensor, counts: Tensor, dim: int) -> Tensor:

@@ -6,8 +6,8 @@ from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
+from lossd.losses._inputs import MultiLabels, RowLogits
 from lossd.losses._spec import Card, Example, LossParams
-from lossd.losses.classification._multilabel import MultiLabels, RowLogits
 
 
 class MultilabelMarginParams(LossParams):
@@ -21,8 +21,7 @@ class MultilabelMarginParams(LossParams):
 
 @loss(
     formula=r"\frac{1}{C} \sum_{i \in Y} \sum_{j \notin Y} \max(0,\; m + z_j - z_i)",
-    source="Crammer and Singer 2003, JMLR 3, 1025-1058, all pairs; torch's "
-    "multilabel_margin_loss",
+    source="Crammer and Singer 2003, JMLR 3, 1025-1058, all pairs; torch's multilabel_margin_loss",
     units="score units",
     card=Card(
         characteristics="Convex, piecewise linear; it ranks the labels above all other classes, "

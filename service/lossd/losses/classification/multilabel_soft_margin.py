@@ -4,10 +4,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lossd.losses._catalog import loss
-from lossd.losses._inputs import ClassWeights
+from lossd.losses._inputs import ClassWeights, MultiLabels, RowLogits
 from lossd.losses._ops import along_classes, softplus
 from lossd.losses._spec import Card, Example, LossParams
-from lossd.losses.classification._multilabel import MultiLabels, RowLogits
 
 
 class MultilabelSoftMarginParams(LossParams):

@@ -5,9 +5,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lossd.losses._catalog import loss
+from lossd.losses._inputs import MultiLabels, RowLogits
 from lossd.losses._ops import softplus
 from lossd.losses._spec import Card, Example, LossParams
-from lossd.losses.classification._multilabel import MultiLabels, RowLogits, logsumexp_where
+from lossd.losses.classification._multilabel import logsumexp_where
 
 
 class ZlprParams(LossParams):
