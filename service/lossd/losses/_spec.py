@@ -34,8 +34,8 @@ class Arg:
     - `index_of`: the dimension that an int input counts along; checked before the device sees it,
       because one bad index on CUDA kills the process for every caller. The parameter
       `ignore_index`, where the loss has one, names the only other legal value.
-    - `sums_to_one`: the dimension (the last of that name) along which the values must sum to 1,
-      unless the loss has the parameter `unnormalized_targets` and it is true.
+    - `sums_to_one`: the dimension along which the values must sum to 1, unless the loss has the
+      parameter `unnormalized_targets` and it is true.
     """
 
     doc: str

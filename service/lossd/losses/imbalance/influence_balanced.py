@@ -68,14 +68,15 @@ def influence_balanced(
     """
     ignored = is_ignored(labels, params.ignore_index)
     safe = labels.masked_fill(ignored, 0)
-    log_p = at_label(log_softmax_counted(logits, ignored), safe)
+    # In float64: alpha / eps magnifies the rounding of a log p near 0.
+    log_p = at_label(log_softmax_counted(logits.double(), ignored), safe)
     influence = _influence(log_p, feature_norms)
     if params.weight_gradient == "detached":
         influence = influence.detach()
     factor = params.alpha / (influence + params.eps)
     if class_weights is not None:
         factor = factor * class_weights[safe]
-    return -times_log(factor, log_p).masked_fill(ignored, 0.0)
+    return -times_log(factor, log_p).masked_fill(ignored, 0.0).to(logits.dtype)
 
 
 def _influence(log_p: Tensor, feature_norms: Tensor | None) -> Tensor:
