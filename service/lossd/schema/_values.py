@@ -79,7 +79,8 @@ def _check_range(want: InputSpec, x: Tensor, at: str) -> None:
 
 
 def _check_sums(want: InputSpec, x: Tensor, at: str) -> None:
-    axis = want.dims.index(want.arg.sums_to_one or "")
+    # The last of its name: the rows of a matrix of classes by classes are what sums to 1.
+    axis = len(want.dims) - 1 - want.dims[::-1].index(want.arg.sums_to_one or "")
     sums = x.double().sum(axis)
     bad = (sums - 1).abs() > _SUM_TOLERANCE.get(x.dtype, 1e-2)
     if bool(bad.any()):
