@@ -2,11 +2,20 @@
 
 import ast
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-Found = Callable[[ast.AST], bool]
+import torch
+
+
+@contextmanager
+def float64_by_default() -> Iterator[None]:
+    """For code that makes tensors of its own constants."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 def function_alone(package: str, file: str, name: str, given: dict[str, Any]) -> Any:

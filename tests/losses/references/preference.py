@@ -14,7 +14,7 @@ from liger_kernel.chunked_loss.simpo_loss import LigerFusedLinearSimPOFunction
 from mpmath import mp, mpf
 from torch import Tensor
 
-from references._foreign import function_alone, statement_alone
+from references._foreign import float64_by_default, function_alone, statement_alone
 from references._mp import row_case, softplus
 from references._torch import labels, randoms, torch_case
 
@@ -102,9 +102,8 @@ def trl_dpo(variant: str, **settings: Any) -> Any:
         if chosen_tokens is not None and rejected_tokens is not None:
             counts = torch.cat([chosen_tokens, rejected_tokens])
             names["completion_mask"] = (torch.arange(64) < counts[:, None]).double()
-        torch.set_default_dtype(torch.float64)  # they make a tensor of the label smoothing
-        values: Tensor = _trl_dpo(**names)["per_sequence_loss"]
-        torch.set_default_dtype(torch.float32)
+        with float64_by_default():
+            values: Tensor = _trl_dpo(**names)["per_sequence_loss"]
         return values
 
     return rows
