@@ -12,9 +12,12 @@ import torch
 
 @contextmanager
 def float64_by_default() -> Iterator[None]:
-    """For code that makes tensors of its own constants."""
+    """For code that makes tensors of its own constants, or says `.float()`."""
+    narrow = torch.Tensor.float
     torch.set_default_dtype(torch.float64)
+    torch.Tensor.float = torch.Tensor.double  # type: ignore[method-assign, assignment] # undone below
     yield
+    torch.Tensor.float = narrow  # type: ignore[method-assign] # as it was
     torch.set_default_dtype(torch.float32)
 
 
@@ -25,6 +28,16 @@ def function_alone(package: str, file: str, name: str, given: dict[str, Any]) ->
     node.decorator_list = []
     names = dict(given)
     exec(compile(ast.Module([_without_hints(node)], []), file, "exec"), names)
+    return names[name]
+
+
+def class_alone(package: str, file: str, name: str, given: dict[str, Any]) -> Any:
+    """One class of an installed file, compiled by itself in the names `given`."""
+    tree = _tree(package, file)
+    node = next(x for x in ast.walk(tree) if isinstance(x, ast.ClassDef) and x.name == name)
+    names = dict(given) | {"__name__": file}
+    future = ast.parse("from __future__ import annotations").body
+    exec(compile(ast.Module([*future, node], []), file, "exec"), names)
     return names[name]
 
 
