@@ -63,6 +63,7 @@ def _total(x: Tensor) -> float:
 def _rows_in(block_bytes: int, call: Call) -> int:
     """How many rows fit: a guess, for where it is too high the block is halved."""
     elements = sum(x[:1].numel() for key, x in call.inputs.items() if has_rows(call, key))
+    elements += call.paired_elements  # of one row: only rows that stand alone are cut
     bytes_per_row = elements * call.compute_dtype.itemsize * _TENSORS
     return max(1, block_bytes // max(1, bytes_per_row))
 
