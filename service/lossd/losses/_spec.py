@@ -36,6 +36,8 @@ class Arg:
       `ignore_index`, where the loss has one, names the only other legal value.
     - `sums_to_one`: the dimension along which the values must sum to 1, unless the loss has the
       parameter `unnormalized_targets` and it is true.
+    - `boxes`: the last axis is a box in the format that the parameter `box_format` names, `xyxy`
+      or `cxcywh`; its sides must not be negative.
     """
 
     doc: str
@@ -46,6 +48,7 @@ class Arg:
     minus_infinity: bool = False
     index_of: str | None = None
     sums_to_one: str | None = None
+    boxes: bool = False
     role: Literal["input", "state"] = "input"
 
 

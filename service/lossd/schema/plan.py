@@ -193,6 +193,7 @@ def _check_shapes(
     """Check every shape; `[]` in a format without shapes is no rows of any number of dimensions."""
     # Hidden states have no axes beyond rows and features, so their items are rows.
     sizes: Sizes = {"*spatial": ()} if HIDDEN in given else {}
+    sizes |= {dim: (int(dim),) for key in given for dim in _numbers(_spec_of(spec, key).dims)}
     bare = [key for key, each in given.items() if each.untyped and shapes[key] == (0,)]
     for key in [key for key in given if key not in bare] + bare:
         want = _spec_of(spec, key)
@@ -206,6 +207,12 @@ def _check_shapes(
 @cache
 def _count_of_fixed(dims: tuple[str, ...]) -> int:
     return sum(not dim.startswith("*") for dim in dims)
+
+
+@cache
+def _numbers(dims: tuple[str, ...]) -> tuple[str, ...]:
+    """The dimensions whose size the loss fixes: named by it."""
+    return tuple(dim for dim in dims if dim.isdigit())
 
 
 def _check_shape(want: InputSpec, shape: tuple[int, ...], sizes: Sizes, at: str) -> None:
@@ -226,11 +233,14 @@ def _check_shape(want: InputSpec, shape: tuple[int, ...], sizes: Sizes, at: str)
         size = shape[position:end]
         position = end
         if sizes.setdefault(dim, size) != size:
+            named = "" if dim.isdigit() else f"{dim} = "
             raise WrongShape(
-                f"{dim.lstrip('*')} differs between inputs",
+                f"{dim.lstrip('*')} differs between inputs"
+                if named
+                else f"axis {position - 1} of {want.name} has the wrong size",
                 at=at,
-                expected=f"{dim} = {_sizes(sizes[dim])}",
-                got=f"{dim} = {_sizes(size)}",
+                expected=f"{named}{_sizes(sizes[dim])}",
+                got=f"{named}{_sizes(size)}",
             )
         if dim == "classes" and size == (0,):
             raise WrongShape("there are no classes", at=at, expected="classes >= 1", got="0")
