@@ -136,10 +136,11 @@ def hausdorff() -> list[dict[str, Any]]:
     logits = randoms(315, 2, 2, 3, 4)
     truth = [[[0, 0, 1, 1], [0, 1, 1, 0], [0, 0, 0, 0]], [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 1, 0]]]
     p = torch.softmax(torch.tensor(logits, dtype=torch.float64), 1)
-    one_hot = torch.nn.functional.one_hot(torch.tensor(truth), 2).movedim(3, 1).double()
+    one_hot = torch.nn.functional.one_hot(torch.tensor(truth), 2).movedim(3, 1).to(torch.float32)
 
     def field(x: Tensor) -> Any:
-        each = [module.distance_field(x[:, i : i + 1]) for i in range(2)]
+        with DOUBLE:
+            each = [module.distance_field(x[:, i : i + 1]) for i in range(2)]
         return torch.cat(each, dim=1).double().tolist()
 
     maps = {"predicted_distance": field(p), "target_distance": field(one_hot)}
@@ -162,7 +163,7 @@ def hausdorff() -> list[dict[str, Any]]:
     pair = {key: [row[:2] for row in x] for key, x in flat.items()}
     pair = {key: [[each[:3] for each in row] for row in x] for key, x in pair.items()}
     return [
-        torch_case(f"smooth: {MONAI}, whose float32 distances are the inputs", values,
+        torch_case(f"smooth: {MONAI}, with its distances", values,
                    {"logits": logits, "labels": truth, **maps}, wrt=WRT, denominator=2.0),
         array_case(f"{PAPER}, ignored", formula, {**GAPS, **flat},
                    {"ignore_index": -1, "alpha": 1.5}, wrt=WRT, denominator=2.0),
