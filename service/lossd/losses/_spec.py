@@ -40,6 +40,8 @@ class Arg:
       parameter `unnormalized_targets` and it is true.
     - `role`: a state is what the state function of an earlier call answered under the same name;
       it is optional where a first call has none.
+    - `boxes`: the last axis is a box in the format that the parameter `box_format` names, `xyxy`
+      or `cxcywh`; its sides must not be negative.
     """
 
     doc: str
@@ -50,6 +52,7 @@ class Arg:
     minus_infinity: bool = False
     index_of: str | None = None
     sums_to_one: str | None = None
+    boxes: bool = False
     role: Literal["input", "state"] = "input"
 
 

@@ -207,6 +207,9 @@ def _check_shapes(
     sizes: Sizes = {dim: (getattr(params, dim),) for dim in spec.dims_of_params}
     if HIDDEN in given:  # hidden states have no axes beyond rows and features: items are rows
         sizes["*spatial"] = ()
+    # Hidden states have no axes beyond rows and features, so their items are rows.
+    sizes: Sizes = {"*spatial": ()} if HIDDEN in given else {}
+    sizes |= {dim: (int(dim),) for key in given for dim in _numbers(_spec_of(spec, key).dims)}
     bare = [key for key, each in given.items() if each.untyped and shapes[key] == (0,)]
     for key in [key for key in given if key not in bare] + bare:
         want = _spec_of(spec, key)
@@ -225,6 +228,13 @@ def _count_of_fixed(dims: tuple[str, ...]) -> int:
 def _check_shape(
     spec: LossSpec, want: InputSpec, shape: tuple[int, ...], sizes: Sizes, at: str
 ) -> None:
+@cache
+def _numbers(dims: tuple[str, ...]) -> tuple[str, ...]:
+    """The dimensions whose size the loss fixes: named by it."""
+    return tuple(dim for dim in dims if dim.isdigit())
+
+
+def _check_shape(want: InputSpec, shape: tuple[int, ...], sizes: Sizes, at: str) -> None:
     """Bind every dimension name to its size; a name has one size in the whole call."""
     spare = len(shape) - _count_of_fixed(want.dims)
     if spare < 0 or (spare and _count_of_fixed(want.dims) == len(want.dims)):
@@ -242,13 +252,16 @@ def _check_shape(
         size = shape[position:end]
         position = end
         if sizes.setdefault(dim, size) != size:
+            named = "" if dim.isdigit() else f"{dim} = "
             raise WrongShape(
                 f"{dim.lstrip('*')} differs between inputs"
                 if dim not in spec.dims_of_params
                 else f"{dim} is not that of params",
+                if named
+                else f"axis {position - 1} of {want.name} has the wrong size",
                 at=at,
-                expected=f"{dim} = {_sizes(sizes[dim])}",
-                got=f"{dim} = {_sizes(size)}",
+                expected=f"{named}{_sizes(sizes[dim])}",
+                got=f"{named}{_sizes(size)}",
             )
         if dim == "classes" and size == (0,):
             raise WrongShape("there are no classes", at=at, expected="classes >= 1", got="0")
