@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lossd.losses import CLASSIFIER, HIDDEN, LossParams, LossSpec
+from lossd.losses import CLASSIFIER, HIDDEN, LossParams, LossSpec, Shared
 from lossd.schema.options import Options, Reduction
 
 
@@ -21,7 +21,8 @@ class Call:
     compute with them before. Inputs are on the CPU, in the dtype that the caller sent. A group of
     named tensors appears in `inputs` as `name/member`, one entry each. `item_shape` is that of the
     values, with rows first; () where there is one value for the whole call. `places` is memory that
-    dense gradients may be written to, by their inputs, where it is as large as they are.
+    dense gradients may be written to, by their inputs, where it is as large as they are. `shared`
+    is what other calls of the same tensors have computed of them.
     """
 
     spec: LossSpec
@@ -33,6 +34,7 @@ class Call:
     cotangent: Tensor | None = None
     wrt: tuple[str, ...] = ()
     places: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    shared: Shared | None = None
 
     @property
     def reduction(self) -> Reduction:

@@ -13,6 +13,7 @@ from lossd.losses._ops import (
     counted,
     is_ignored,
     label_weights,
+    log_softmax,
     log_softmax_counted,
     times_log,
 )
@@ -104,7 +105,7 @@ def cross_entropy(
             value = times_log(class_weights[safe], value)
     else:
         assert target_probabilities is not None
-        log_p = torch.log_softmax(logits, dim=1)
+        log_p = log_softmax(logits)
         value = -_weighted(weight, target_probabilities, log_p)
     if params.label_smoothing:
         possible = (log_p != -torch.inf).to(log_p.dtype)
