@@ -39,6 +39,7 @@ def loss(
     recipe: SoftmaxRecipe | None = None,
     matrices: tuple[tuple[str, str], ...] = (),
     linear: bool = False,
+    topics: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Put a loss in the catalog under its function's name, which must be its file's name too.
 
@@ -56,6 +57,7 @@ def loss(
       elements count against the limit of a request.
     - `linear`: of a loss of one item per row of `logits`: the engine may make them of `hidden` and
       `classifier`, a few rows at a time. The function knows nothing of it.
+    - `topics`: names of topics that neither the family nor the card's use and data say.
     """
 
     def register(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -82,6 +84,7 @@ def loss(
             recipe=recipe,
             matrices=matrices,
             linear=linear,
+            topics=topics,
             **signature,
         )
         for key in spec.weights_inputs:

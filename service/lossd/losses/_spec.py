@@ -128,6 +128,7 @@ class LossSpec:
     recipe: SoftmaxRecipe | None = None
     matrices: tuple[tuple[str, str], ...] = ()  # the sizes of what pairs up, beyond the inputs
     linear: bool = False  # whether hidden and classifier may stand in for logits
+    topics: tuple[str, ...] = ()  # beyond those that the family and the card say
 
     @property
     def gradients(self) -> tuple[str, ...]:
