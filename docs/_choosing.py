@@ -30,6 +30,10 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "log_probabilities", "probabilities", "p", "q", "log_p", "log_q", "p_logits")),
     ("Scores", ("scores", "first", "second", "positive_scores", "negative_scores")),
 )  # fmt: skip
+INTRODUCTION = """\
+By [what there is](#what-there-is), and by [what the trouble is](#what-the-trouble-is). Made from
+what each loss says of itself; all of it is in [losses.md](losses.md). `GET /v1/losses?search=` and
+`lossd losses --search` find the same words."""
 OTHER = "Something else"
 MULTILABEL = "Logits of yes-or-no answers"
 
@@ -46,9 +50,7 @@ def kind_of(spec: LossSpec) -> str:
 
 def page() -> str:
     parts = [NOTE, "# Choosing a loss", ""]
-    parts += ["By [what there is](#what-there-is), and by [what the trouble is]"
-              "(#what-the-trouble-is). Made from what each loss says of itself; all of it is in "
-              "[losses.md](losses.md), `GET /v1/losses?search=` and `lossd losses --search`.", ""]  # fmt: skip
+    parts += [INTRODUCTION, ""]
     parts += ["## What there is", ""]
     kinds = [*(kind for kind, _ in KINDS), MULTILABEL, OTHER]
     for kind in kinds:

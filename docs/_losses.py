@@ -71,7 +71,7 @@ def _loss(spec: LossSpec) -> Iterator[str]:
     yield from _inputs(spec)
     yield from _params(spec)
     yield from ("", *_card(spec), "", f"`POST /v1/losses/{spec.name}`", "")
-    yield from ("```json", _compact(example_request(spec)), "```", "")
+    yield from ("```json", _compact(example_request(spec)), "```", "", "answers", "")
     yield from ("```json", _compact(_answer(spec)), "```", "")
 
 

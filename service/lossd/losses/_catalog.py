@@ -57,7 +57,7 @@ def loss(
       elements count against the limit of a request.
     - `linear`: of a loss of one item per row of `logits`: the engine may make them of `hidden` and
       `classifier`, a few rows at a time. The function knows nothing of it.
-    - `topics`: names of topics that neither the family nor the card's use and data say.
+    - `topics`: names of topics that neither the family nor the card's use says.
     """
 
     def register(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:

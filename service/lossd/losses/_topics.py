@@ -1,6 +1,6 @@
 """Topics: the troubles and tasks by which people look for a loss.
 
-A loss is of a topic because its file says so, by its family, or by what its card says it is for.
+A loss is of a topic because its file says so, by its family, or by what its card says of its use.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Topic:
 
     - `trouble`: what somebody has who looks for it.
     - `families`: of which every loss is; `family/input` means those with that input.
-    - `words`: parts of words that say so in a name, a summary, or the card's use and data.
+    - `words`: parts of words that say so in a name, a summary, or the card's use.
     - `also`: other words that people search by.
     """
 
@@ -62,7 +62,7 @@ TOPICS = (
     Topic(
         name="counts",
         trouble="the target counts events, or is positive and skewed",
-        words=("counts of", "count data", "poisson", "deviance", "claims"),
+        words=("counts of events", "count data", "poisson", "deviance", "claims"),
     ),
     Topic(
         name="hard examples",
@@ -107,7 +107,7 @@ TOPICS = (
         name="segmentation",
         trouble="every pixel has a class",
         families=("segmentation",),
-        words=("segment", "pixel", "masks of", "overlap"),
+        words=("segment", "masks of"),
         also=("masks", "dice"),
     ),
     Topic(
@@ -135,7 +135,7 @@ TOPICS = (
         name="sequences",
         trouble="a sequence is read without its alignment",
         families=("sequence", "structured"),
-        words=("transcri", "speech", "alignment of", "time series"),
+        words=("transcri", "speech recognition"),
         also=("speech", "ctc"),
     ),
     Topic(
@@ -170,7 +170,7 @@ TOPICS = (
 
 def topics_of(spec: LossSpec) -> tuple[Topic, ...]:
     """The topics of a loss, in the order of `TOPICS`."""
-    said = " ".join((spec.name.replace("_", " "), spec.summary, spec.card.use, spec.card.data))
+    said = " ".join((spec.name.replace("_", " "), spec.summary, spec.card.use))
     said = said.lower()
     return tuple(topic for topic in TOPICS if _is_of(spec, topic, said))
 

@@ -77,6 +77,7 @@ def slope_of_item(
     ),
     recipe=SoftmaxRecipe(slope=slope_of_item, weights="class_weights", smoothing="label_smoothing"),
     linear=True,
+    topics=("imbalance",),
 )
 def cross_entropy(
     logits: Logits,
