@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 from benchmarks import report
 
-from docs import _choosing, _losses
+from docs import _choosing, _coverage, _losses
 from lossd import errors
 from lossd.errors import NotAcceptable
 from lossd.settings import Settings
@@ -109,6 +109,7 @@ def filled(page: str, tables: Tables) -> str:
 PAGES: Tables = {
     **_losses.PAGES,
     "docs/choosing.md": _choosing.page,
+    "docs/coverage.md": _coverage.page,
     "docs/wire.md": partial(filled, "docs/wire.md", {"dtypes": table_of_dtypes}),
     "docs/performance.md": report.page,
     "README.md": partial(filled, "README.md", README),
