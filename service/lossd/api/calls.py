@@ -4,6 +4,7 @@ import time
 from functools import partial
 
 from lossd.api.body import BodyReader
+from lossd.api.clock import Clock
 from lossd.api.exchange import Answer, Handle, Incoming
 from lossd.engine import Admission, Engine
 from lossd.losses import find
@@ -35,6 +36,7 @@ class LossCalls:
             in_place = reader.in_place and not encoding
             body = await self._bodies.read(incoming, lease, in_place=in_place)
             started_s, seconds = time.perf_counter(), incoming.seconds
+            clock = Clock(incoming.seconds)
             call = await self._parse(loss, body, encoding, reader)
             seconds["parse"] = time.perf_counter() - started_s
             result = await self._engine.submit(call, timeout_s=self._settings.timeout_s)

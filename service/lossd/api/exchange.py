@@ -88,10 +88,10 @@ Hots = Mapping[str, Hot]
 
 
 def find_hot(hots: Hots, scope: Scope) -> Handle | None:
-    """What answers a request before the router sees it: prefixes like `/v1/losses/`."""
+    """What answers a request before the router sees it: prefixes like `/v1/losses/`, or paths."""
     if scope["method"] != "POST":
         return None
     path: str = scope["path"]
-    end = path.find("/", 4) + 1
+    end = path.find("/", 4) + 1 or len(path)
     hot = hots.get(path[:end])
     return None if hot is None else hot.match(path[end:])

@@ -148,8 +148,12 @@ def _compute(call: Call, device: torch.device, denominator: float) -> Result:
 
 def _leaf(call: Call, x: Tensor, device: torch.device, differentiable: bool) -> Tensor:
     """In the compute dtype where it gets a gradient, which is then rounded once, at the end."""
-    leaf = x.to(device, call.compute_dtype if differentiable else x.dtype).detach()
-    return leaf.requires_grad_(differentiable)
+    dtype = call.compute_dtype if differentiable else x.dtype
+    if call.shared is None or device.type != "cpu":
+        return x.to(device, dtype).detach().requires_grad_(differentiable)
+    leaf = call.shared.cast(x, dtype).detach().requires_grad_(differentiable)
+    call.shared.lend(leaf)
+    return leaf
 
 
 def _per_item(row_weights: Tensor | None, values: Tensor) -> Tensor | None:

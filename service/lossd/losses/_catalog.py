@@ -43,6 +43,7 @@ def loss(
     linear: bool = False,
     state: Callable[..., Mapping[str, Tensor]] | None = None,
     proximal: Callable[..., Mapping[str, Proximal]] | None = None,
+    topics: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Put a loss in the catalog under its function's name, which must be its file's name too.
 
@@ -66,6 +67,7 @@ def loss(
       that have a gradient, by their names. It takes them, `step` and `params`.
 
     A dimension that is named as a parameter has that parameter's size.
+    - `topics`: names of topics that neither the family nor the card's use says.
     """
 
     def register(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -94,6 +96,7 @@ def loss(
             linear=linear,
             state=state,
             proximal=proximal,
+            topics=topics,
             **signature,
         )
         for key in spec.weights_inputs:

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from lossd.losses._shared import log_softmax as log_softmax
+
 
 def positive_part(x: Tensor) -> Tensor:
     """max(0, x). The subgradient at 0 is 0 (clamp_min gives 1, maximum gives 1/2)."""
@@ -82,7 +84,7 @@ def log_softmax_counted(logits: Tensor, ignored: Tensor) -> Tensor:
     They are masked before the softmax, not after: the gradient through an item whose logits are
     all -inf is NaN even where it is not used.
     """
-    return torch.log_softmax(logits.masked_fill(ignored.unsqueeze(1), 0.0), dim=1)
+    return log_softmax(logits, ignored)
 
 
 def one_hot(labels: Tensor, like: Tensor) -> Tensor:

@@ -155,6 +155,8 @@ class LossSpec:
         """The inputs that the proximal operator moves."""
         return self.gradients if self.proximal else ()
 
+    topics: tuple[str, ...] = ()  # beyond those that the family and the card say
+
     @property
     def gradients(self) -> tuple[str, ...]:
         """The differentiable inputs, in the order of the signature."""

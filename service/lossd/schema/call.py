@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lossd.losses import CLASSIFIER, HIDDEN, LossParams, LossSpec
+from lossd.losses import CLASSIFIER, HIDDEN, LossParams, LossSpec, Shared
 from lossd.schema.options import Options, Reduction
 from lossd.schema.plan import Plan
 
@@ -26,6 +26,8 @@ class Call:
     dense gradients may be written to, by their inputs, where it is as large as they are. `extras`
     are what is wanted beside value, rows and gradients. `plan` is what a whole request's call was
     made by, the same one for the like of it.
+    dense gradients may be written to, by their inputs, where it is as large as they are. `shared`
+    is what other calls of the same tensors have computed of them.
     """
 
     spec: LossSpec
@@ -39,6 +41,7 @@ class Call:
     places: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     extras: tuple[str, ...] = ()
     plan: Plan | None = None
+    shared: Shared | None = None
 
     @property
     def reduction(self) -> Reduction:
