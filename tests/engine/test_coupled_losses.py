@@ -23,6 +23,7 @@ coupled = pytest.mark.parametrize(
     "case", COUPLED, ids=[f"{case.spec.name}-{i}" for i, case in enumerate(COUPLED)]
 )
 names = sorted({case.spec.name for case in COUPLED})
+COSINES = [name for name in names if "normalize" in CATALOG[name].params.model_fields]
 PAIRED = [name for name in names if CATALOG[name].matrices]
 
 
