@@ -39,10 +39,11 @@ def loss(
     reduction: Reduction = "mean",
     version: int = 1,
     recipe: SoftmaxRecipe | None = None,
-    matrices: tuple[tuple[str, str], ...] = (),
+    matrices: tuple[tuple[str, ...], ...] = (),
     linear: bool = False,
     state: Callable[..., Mapping[str, Tensor]] | None = None,
     proximal: Callable[..., Mapping[str, Proximal]] | None = None,
+    topics: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Put a loss in the catalog under its function's name, which must be its file's name too.
 
@@ -56,8 +57,8 @@ def loss(
     - `coupling`: `independent` if no row's value depends on another row; calls that are not must
       never share a batch.
     - `recipe`: how a caller rebuilds the gradient of `logits` from one number per item.
-    - `matrices`: pairs of dimensions of which the loss builds a matrix, of each with each. Their
-      elements count against the limit of a request.
+    - `matrices`: pairs or triples of dimensions of which the loss builds a tensor, of each with
+      each. Their elements count against the limit of a request.
     - `linear`: of a loss of one item per row of `logits`: the engine may make them of `hidden` and
       `classifier`, a few rows at a time. The function knows nothing of it.
     - `state`: the new state, by the name of each input whose role is state. It takes by name the
@@ -66,6 +67,7 @@ def loss(
       that have a gradient, by their names. It takes them, `step` and `params`.
 
     A dimension that is named as a parameter has that parameter's size.
+    - `topics`: names of topics that neither the family nor the card's use says.
     """
 
     def register(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -94,6 +96,7 @@ def loss(
             linear=linear,
             state=state,
             proximal=proximal,
+            topics=topics,
             **signature,
         )
         for key in spec.weights_inputs:

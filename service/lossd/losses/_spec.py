@@ -40,6 +40,8 @@ class Arg:
       parameter `unnormalized_targets` and it is true.
     - `role`: a state is what the state function of an earlier call answered under the same name;
       it is optional where a first call has none.
+    - `boxes`: the last axis is a box in the format that the parameter `box_format` names, `xyxy`
+      or `cxcywh`; its sides must not be negative.
     """
 
     doc: str
@@ -50,6 +52,7 @@ class Arg:
     minus_infinity: bool = False
     index_of: str | None = None
     sums_to_one: str | None = None
+    boxes: bool = False
     role: Literal["input", "state"] = "input"
 
 
@@ -130,7 +133,7 @@ class LossSpec:
     reduction: Reduction
     version: int
     recipe: SoftmaxRecipe | None = None
-    matrices: tuple[tuple[str, str], ...] = ()  # the sizes of what pairs up, beyond the inputs
+    matrices: tuple[tuple[str, ...], ...] = ()  # the sizes of what pairs up, beyond the inputs
     linear: bool = False  # whether hidden and classifier may stand in for logits
     state: Callable[..., Mapping[str, Tensor]] | None = None
     proximal: Callable[..., Mapping[str, Proximal]] | None = None
@@ -151,6 +154,8 @@ class LossSpec:
     def proximal_inputs(self) -> tuple[str, ...]:
         """The inputs that the proximal operator moves."""
         return self.gradients if self.proximal else ()
+
+    topics: tuple[str, ...] = ()  # beyond those that the family and the card say
 
     @property
     def gradients(self) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ def check_values(call: Call) -> None:
         _check_range(want, x, at)
         if want.arg.sums_to_one and not getattr(params, "unnormalized_targets", False):
             _check_sums(want, x, at)
+        if want.arg.boxes:
+            _check_boxes(x, getattr(params, "box_format", "xyxy"), at)
     if options.nonfinite == "refuse":
         _check_some_class_is_possible(spec, inputs, ignore_index)
 
@@ -79,11 +81,28 @@ def _check_range(want: InputSpec, x: Tensor, at: str) -> None:
 
 
 def _check_sums(want: InputSpec, x: Tensor, at: str) -> None:
-    axis = want.dims.index(want.arg.sums_to_one or "")
+    # The last of its name: the rows of a matrix of classes by classes are what sums to 1.
+    axis = len(want.dims) - 1 - want.dims[::-1].index(want.arg.sums_to_one or "")
     sums = x.double().sum(axis)
     bad = (sums - 1).abs() > _SUM_TOLERANCE.get(x.dtype, 1e-2)
     if bool(bad.any()):
         raise _refuse(OutOfRange, bad, sums, at, f"a sum of 1 along {want.arg.sums_to_one}")
+
+
+def _check_boxes(x: Tensor, box_format: str, at: str) -> None:
+    """Refuse boxes with a negative side: corners in the wrong order, or a negative size."""
+    corners = box_format == "xyxy"
+    bad = x[..., 2:] < (x[..., :2] if corners else 0)
+    if bool(bad.any()):
+        expected = "x2 >= x1 and y2 >= y1" if corners else "w >= 0 and h >= 0"
+        boxes = torch.nonzero(bad.any(-1))[:MOST_INDICES]
+        raise OutOfRange(
+            "a side of a box is negative",
+            at=at,
+            expected=f"{expected} (box_format {box_format})",
+            got=", ".join(str(x[tuple(each)].tolist()) for each in boxes[:3]),
+            indices=boxes.tolist(),
+        )
 
 
 def _check_labels(

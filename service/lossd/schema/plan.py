@@ -48,9 +48,12 @@ class InputPlan:
     moves_classes: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """All of a `Call` but its tensors. `cotangent_dtype` is what one without a dtype is read as."""
+    """All of a `Call` but its tensors. `cotangent_dtype` is what one without a dtype is read as.
+
+    Calls that are alike have the very same one, as long as it is kept.
+    """
 
     spec: LossSpec
     params: LossParams
@@ -60,6 +63,7 @@ class Plan:
     wrt: tuple[str, ...]
     extras: tuple[str, ...]
     cotangent_dtype: torch.dtype | None
+    params_as_answered: Mapping[str, Any]
 
 
 class _Fields:
@@ -119,6 +123,7 @@ def _make_plan(
         wrt=_wrt(spec, given, options),
         extras=_extras(spec, options),
         cotangent_dtype=_cotangent_dtype(beside.get("cotangent"), items, options),
+        params_as_answered=params.model_dump(mode="json"),
     )
 
 
@@ -200,6 +205,7 @@ def _check_shapes(
 ) -> Sizes:
     """Check every shape; `[]` in a format without shapes is no rows of any number of dimensions."""
     sizes: Sizes = {dim: (getattr(params, dim),) for dim in spec.dims_of_params}
+    sizes |= {dim: (int(dim),) for key in given for dim in _numbers(_spec_of(spec, key).dims)}
     if HIDDEN in given:  # hidden states have no axes beyond rows and features: items are rows
         sizes["*spatial"] = ()
     bare = [key for key, each in given.items() if each.untyped and shapes[key] == (0,)]
@@ -215,6 +221,12 @@ def _check_shapes(
 @cache
 def _count_of_fixed(dims: tuple[str, ...]) -> int:
     return sum(not dim.startswith("*") for dim in dims)
+
+
+@cache
+def _numbers(dims: tuple[str, ...]) -> tuple[str, ...]:
+    """The dimensions whose size the loss fixes: named by it."""
+    return tuple(dim for dim in dims if dim.isdigit())
 
 
 def _check_shape(
@@ -237,16 +249,29 @@ def _check_shape(
         size = shape[position:end]
         position = end
         if sizes.setdefault(dim, size) != size:
-            raise WrongShape(
-                f"{dim.lstrip('*')} differs between inputs"
-                if dim not in spec.dims_of_params
-                else f"{dim} is not that of params",
-                at=at,
-                expected=f"{dim} = {_sizes(sizes[dim])}",
-                got=f"{dim} = {_sizes(size)}",
-            )
+            raise _size_differs(spec, want, dim, sizes[dim], size, position - 1, at)
         if dim == "classes" and size == (0,):
             raise WrongShape("there are no classes", at=at, expected="classes >= 1", got="0")
+
+
+def _size_differs(
+    spec: LossSpec,
+    want: InputSpec,
+    dim: str,
+    expected: tuple[int, ...],
+    got: tuple[int, ...],
+    axis: int,
+    at: str,
+) -> WrongShape:
+    named = "" if dim.isdigit() else f"{dim} = "
+    message = f"{dim.lstrip('*')} differs between inputs"
+    if not named:
+        message = f"axis {axis} of {want.name} has the wrong size"
+    elif dim in spec.dims_of_params:
+        message = f"{dim} is not that of params"
+    return WrongShape(
+        message, at=at, expected=f"{named}{_sizes(expected)}", got=f"{named}{_sizes(got)}"
+    )
 
 
 def _sizes(size: tuple[int, ...]) -> str:

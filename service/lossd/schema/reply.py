@@ -39,6 +39,7 @@ def to_message(call: Call, result: Result) -> Message:
     tensors |= result.extras
     if call.by_recipe:
         fields["recipe"] = _recipe(call)
-    fields["params"] = call.params.model_dump(mode="json")
+    plan = call.plan
+    fields["params"] = plan.params_as_answered if plan else call.params.model_dump(mode="json")
     fields["warnings"] = [{"code": each.code, "detail": each.detail} for each in result.warnings]
     return Message(tensors, fields, scalars=scalars)

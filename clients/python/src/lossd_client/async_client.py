@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossd_client import _calls
+from lossd_client import batch as batches
 from lossd_client._arrays import ArrayLike
 from lossd_client._memory import Kind
 from lossd_client._retry import Retry
 from lossd_client._shared import LEAST_BYTES, Steps, shared_calls
 from lossd_client._wire import pack_all
+from lossd_client.batch import Batch, Call
 from lossd_client.errors import LossdError
 from lossd_client.result import Result, Sent
 
@@ -144,6 +146,18 @@ class AsyncClient:
                 return result
         request = _calls.compute_request(loss, packed, fields)
         return _calls.read_result(await self._send(request), sent)
+
+    async def batch(
+        self, calls: Sequence[Call], tensors: Mapping[str, ArrayLike] | None = None
+    ) -> Batch:
+        """Compute several losses of the same tensors, as of `Client`."""
+        asked = batches.ask(calls, tensors)
+        return batches.read(await self._send(asked.request), asked)
+
+    async def sweep(self, call: Call, points: Sequence[Mapping[str, Any]]) -> list[Result]:
+        """Compute one loss at several parameters, as of `Client`."""
+        asked = batches.ask_sweep(call, points)
+        return batches.read_sweep(await self._send(asked.request), asked)
 
     def empty(self, shape: int | Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
         """An array that calls take from where it is, as of `Client`."""

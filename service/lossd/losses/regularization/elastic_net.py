@@ -40,6 +40,7 @@ def proximal(
         data="Any weights. scikit-learn's a, r are l1 = a r, l2 = a (1 - r) / 2.",
     ),
     example=Example({"weights": {"layer": [[0.5, -1.0]], "head": [2.0]}}, {"l1": 0.01, "l2": 0.1}),
+    topics=("sparsity",),
 )
 def elastic_net(weights: Weights, *, params: ElasticNetParams) -> Float[Tensor, ""]:
     """Sum of absolute weights times l1, plus sum of squared weights times l2."""
