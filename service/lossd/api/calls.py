@@ -40,7 +40,7 @@ class LossCalls:
             result = await self._engine.submit(call, timeout_s=self._settings.timeout_s)
             clock.skip(result.seconds)
             message = to_message(call, result)
-            small = sum(x.numel() for x in message.tensors.values()) <= SMALL_ELEMENTS
+            small = sum([x.numel() for x in message.tensors.values()]) <= SMALL_ELEMENTS
             write = writer.parts
             parts = write(message) if small else await self._engine.off_loop(write, message)
             clock.note("serialize")

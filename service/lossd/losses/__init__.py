@@ -16,6 +16,7 @@ from lossd.losses._shared import Shared as Shared
 from lossd.losses._spec import InputSpec as InputSpec
 from lossd.losses._spec import LossParams as LossParams
 from lossd.losses._spec import LossSpec as LossSpec
+from lossd.losses._spec import inputs_of as inputs_of
 from lossd.losses._topics import TOPICS as TOPICS
 from lossd.losses._topics import topics_of as topics_of
 

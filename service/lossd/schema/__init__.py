@@ -8,4 +8,5 @@ from lossd.schema.call import Result as Result
 from lossd.schema.call import Warned as Warned
 from lossd.schema.check import parse_call as parse_call
 from lossd.schema.options import Options as Options
+from lossd.schema.plan import Plan as Plan
 from lossd.schema.reply import to_message as to_message

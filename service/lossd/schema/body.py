@@ -84,6 +84,15 @@ class Answer(BaseModel):
         None, description="The factor f of each item: its gradient is f (p sum(u) - u)."
     )
     recipe: Recipe | None = Field(None, description="What u is made of, with the form recipe.")
+    state: dict[str, Nested] | None = Field(
+        None, description="The new state, by the names of the inputs that it goes back in by."
+    )
+    proximal: dict[str, Nested] | None = Field(
+        None, description="The proximal operator at each differentiable input, in its shape."
+    )
+    kept_indices: Nested | None = Field(
+        None, description="Where the values that mining kept are in the flattened rows, ascending."
+    )
     params: dict[str, Any] = Field(description="Every parameter as used.")
     warnings: list[Warned]
 

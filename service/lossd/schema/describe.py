@@ -91,6 +91,7 @@ def describe(name: str, base_url: str) -> dict[str, Any]:
         "coupling": spec.coupling,
         "matrices": [list(dims) for dims in spec.matrices],
         "inputs": {key: _describe_input(each) for key, each in spec.inputs.items()},
+        "extra_outputs": list(spec.extra_outputs),
         "exactly_one_of": [list(names) for names in spec.exactly_one_of],
         "continuous_params": list(spec.continuous),
         "params_schema": spec.params.model_json_schema(),

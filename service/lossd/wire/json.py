@@ -26,6 +26,7 @@ from lossd.wire._checks import (
 from lossd.wire._json_arrays import read_array
 from lossd.wire._json_reply import encode as encode
 from lossd.wire._json_reply import parts as parts
+from lossd.wire._json_small import read_small
 from lossd.wire.message import Body, Message
 
 media_type = "application/json"
@@ -52,6 +53,10 @@ def decode(body: Body, most_elements: int) -> Message:
 
     Raises `UnreadableBody` on bytes that are not JSON, and what `read_array` raises.
     """
+    if isinstance(body, bytes):
+        small = read_small(body, most_elements)
+        if small is not None:
+            return small
     return _read(body, most_elements, "inputs", _TENSORS)
 
 

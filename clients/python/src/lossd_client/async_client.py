@@ -101,6 +101,8 @@ class AsyncClient:
         gradient_dtype: str | None = None,
         gradient_form: str | None = None,
         gradient_top_k: int | None = None,
+        mining: Mapping[str, Any] | None = None,
+        proximal_step: float | None = None,
         nonfinite: str | None = None,
         class_axis: int | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
@@ -111,7 +113,10 @@ class AsyncClient:
             >>> (await client.compute("focal", logits=x, labels=y, params={"gamma": 1.0})).value
 
         Inputs are keywords, or a mapping `inputs`; a group of tensors is a dict of arrays.
-        `outputs` of "value", "rows", "gradients" says what to answer (value and gradients).
+        `outputs` of "value", "rows", "gradients" says what to answer (value and gradients); "state"
+        adds the new state of a loss that has one, "proximal" a penalty's proximal operator.
+        `mining` of {"method": "ohem", "keep_fraction": 0.25}, or by other methods, makes only the
+        hardest items count, whose places the output "kept_indices" gives.
 
         Raises `BadRequest` and its kinds if the call cannot succeed as sent, other kinds of
         `LossdError` if it may elsewhere or later, `TypeError` for an input that holds no numbers.
@@ -124,6 +129,8 @@ class AsyncClient:
             gradient_dtype=gradient_dtype,
             gradient_form=gradient_form,
             gradient_top_k=gradient_top_k,
+            mining=None if mining is None else dict(mining),
+            proximal_step=proximal_step,
             nonfinite=nonfinite,
             class_axis=class_axis,
         )
