@@ -37,7 +37,7 @@ def loss(
     reduction: Reduction = "mean",
     version: int = 1,
     recipe: SoftmaxRecipe | None = None,
-    matrices: tuple[tuple[str, str], ...] = (),
+    matrices: tuple[tuple[str, ...], ...] = (),
     linear: bool = False,
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Put a loss in the catalog under its function's name, which must be its file's name too.
@@ -52,8 +52,8 @@ def loss(
     - `coupling`: `independent` if no row's value depends on another row; calls that are not must
       never share a batch.
     - `recipe`: how a caller rebuilds the gradient of `logits` from one number per item.
-    - `matrices`: pairs of dimensions of which the loss builds a matrix, of each with each. Their
-      elements count against the limit of a request.
+    - `matrices`: pairs or triples of dimensions of which the loss builds a tensor, of each with
+      each. Their elements count against the limit of a request.
     - `linear`: of a loss of one item per row of `logits`: the engine may make them of `hidden` and
       `classifier`, a few rows at a time. The function knows nothing of it.
     """

@@ -126,7 +126,7 @@ class LossSpec:
     reduction: Reduction
     version: int
     recipe: SoftmaxRecipe | None = None
-    matrices: tuple[tuple[str, str], ...] = ()  # the sizes of what pairs up, beyond the inputs
+    matrices: tuple[tuple[str, ...], ...] = ()  # the sizes of what pairs up, beyond the inputs
     linear: bool = False  # whether hidden and classifier may stand in for logits
 
     @property

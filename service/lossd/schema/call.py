@@ -1,5 +1,6 @@
 """A call and its result: what the engine trusts, and what it answers."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,14 +54,14 @@ class Call:
 
     @property
     def paired_elements(self) -> int:
-        """The elements of the matrices of pairs that the loss builds of its inputs."""
+        """The elements of the matrices of pairs, or of triplets, that the loss builds."""
         sizes = {
             dim: x.shape[i]
             for key, x in self.inputs.items()
             for i, dim in enumerate(self.spec.inputs[key.partition("/")[0]].dims)
             if not dim.startswith("*")
         }
-        return sum(sizes.get(a, 0) * sizes.get(b, 0) for a, b in self.spec.matrices)
+        return sum(math.prod(sizes.get(dim, 0) for dim in dims) for dims in self.spec.matrices)
 
     @property
     def is_linear(self) -> bool:
