@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import RowLabels, RowLogits
+from lossd.losses._ops import log_softmax
 from lossd.losses._spec import Card, Example, LossParams
 from lossd.losses.calibration._confidence import confidence_and_gap
 
@@ -52,7 +53,7 @@ def avuc(logits: RowLogits, labels: RowLabels, *, params: AvucParams) -> Float[T
     if not len(logits):
         return logits.sum()
     confidence, gap = confidence_and_gap(logits, labels)
-    log_p = torch.log_softmax(logits, dim=1)
+    log_p = log_softmax(logits)
     entropy = -(log_p.exp() * log_p).sum(1)
     accurate, certain = gap.detach() >= 0, entropy.detach() <= params.threshold
     degree = torch.where(certain, 1.0 - torch.tanh(entropy), torch.tanh(entropy))
