@@ -1,6 +1,5 @@
 """`POST /v1/losses/{loss}`: calls, in any format."""
 
-import time
 from functools import partial
 
 from lossd.api.body import BodyReader
@@ -35,18 +34,16 @@ class LossCalls:
             encoding = incoming.header(b"content-encoding")
             in_place = reader.in_place and not encoding
             body = await self._bodies.read(incoming, lease, in_place=in_place)
-            started_s, seconds = time.perf_counter(), incoming.seconds
             clock = Clock(incoming.seconds)
             call = await self._parse(loss, body, encoding, reader)
-            seconds["parse"] = time.perf_counter() - started_s
+            clock.note("parse")
             result = await self._engine.submit(call, timeout_s=self._settings.timeout_s)
-            seconds.update(result.seconds)
-            started_s = time.perf_counter()
+            clock.skip(result.seconds)
             message = to_message(call, result)
             small = sum([x.numel() for x in message.tensors.values()]) <= SMALL_ELEMENTS
             write = writer.parts
             parts = write(message) if small else await self._engine.off_loop(write, message)
-            seconds["serialize"] = time.perf_counter() - started_s
+            clock.note("serialize")
             return Answer(writer.media_type, parts)
 
     async def _parse(self, loss: str, body: Body, encoding: str, reader: Codec) -> Call:

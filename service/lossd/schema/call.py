@@ -24,10 +24,9 @@ class Call:
     named tensors appears in `inputs` as `name/member`, one entry each. `item_shape` is that of the
     values, with rows first; () where there is one value for the whole call. `places` is memory that
     dense gradients may be written to, by their inputs, where it is as large as they are. `extras`
-    are what is wanted beside value, rows and gradients. `plan` is what a whole request's call was
-    made by, the same one for the like of it.
-    dense gradients may be written to, by their inputs, where it is as large as they are. `shared`
-    is what other calls of the same tensors have computed of them.
+    are what is wanted beside value, rows and gradients. `shared` is what other calls of the same
+    tensors have computed of them. `plan` is what a whole request's call was made by, the same one
+    for the like of it.
     """
 
     spec: LossSpec

@@ -205,11 +205,9 @@ def _check_shapes(
 ) -> Sizes:
     """Check every shape; `[]` in a format without shapes is no rows of any number of dimensions."""
     sizes: Sizes = {dim: (getattr(params, dim),) for dim in spec.dims_of_params}
+    sizes |= {dim: (int(dim),) for key in given for dim in _numbers(_spec_of(spec, key).dims)}
     if HIDDEN in given:  # hidden states have no axes beyond rows and features: items are rows
         sizes["*spatial"] = ()
-    # Hidden states have no axes beyond rows and features, so their items are rows.
-    sizes: Sizes = {"*spatial": ()} if HIDDEN in given else {}
-    sizes |= {dim: (int(dim),) for key in given for dim in _numbers(_spec_of(spec, key).dims)}
     bare = [key for key, each in given.items() if each.untyped and shapes[key] == (0,)]
     for key in [key for key in given if key not in bare] + bare:
         want = _spec_of(spec, key)
@@ -225,16 +223,15 @@ def _count_of_fixed(dims: tuple[str, ...]) -> int:
     return sum(not dim.startswith("*") for dim in dims)
 
 
-def _check_shape(
-    spec: LossSpec, want: InputSpec, shape: tuple[int, ...], sizes: Sizes, at: str
-) -> None:
 @cache
 def _numbers(dims: tuple[str, ...]) -> tuple[str, ...]:
     """The dimensions whose size the loss fixes: named by it."""
     return tuple(dim for dim in dims if dim.isdigit())
 
 
-def _check_shape(want: InputSpec, shape: tuple[int, ...], sizes: Sizes, at: str) -> None:
+def _check_shape(
+    spec: LossSpec, want: InputSpec, shape: tuple[int, ...], sizes: Sizes, at: str
+) -> None:
     """Bind every dimension name to its size; a name has one size in the whole call."""
     spare = len(shape) - _count_of_fixed(want.dims)
     if spare < 0 or (spare and _count_of_fixed(want.dims) == len(want.dims)):
@@ -252,19 +249,29 @@ def _check_shape(want: InputSpec, shape: tuple[int, ...], sizes: Sizes, at: str)
         size = shape[position:end]
         position = end
         if sizes.setdefault(dim, size) != size:
-            named = "" if dim.isdigit() else f"{dim} = "
-            raise WrongShape(
-                f"{dim.lstrip('*')} differs between inputs"
-                if dim not in spec.dims_of_params
-                else f"{dim} is not that of params",
-                if named
-                else f"axis {position - 1} of {want.name} has the wrong size",
-                at=at,
-                expected=f"{named}{_sizes(sizes[dim])}",
-                got=f"{named}{_sizes(size)}",
-            )
+            raise _size_differs(spec, want, dim, sizes[dim], size, position - 1, at)
         if dim == "classes" and size == (0,):
             raise WrongShape("there are no classes", at=at, expected="classes >= 1", got="0")
+
+
+def _size_differs(
+    spec: LossSpec,
+    want: InputSpec,
+    dim: str,
+    expected: tuple[int, ...],
+    got: tuple[int, ...],
+    axis: int,
+    at: str,
+) -> WrongShape:
+    named = "" if dim.isdigit() else f"{dim} = "
+    message = f"{dim.lstrip('*')} differs between inputs"
+    if not named:
+        message = f"axis {axis} of {want.name} has the wrong size"
+    elif dim in spec.dims_of_params:
+        message = f"{dim} is not that of params"
+    return WrongShape(
+        message, at=at, expected=f"{named}{_sizes(expected)}", got=f"{named}{_sizes(got)}"
+    )
 
 
 def _sizes(size: tuple[int, ...]) -> str:
