@@ -100,3 +100,13 @@ def kl_divergence_of(log_p: Tensor, log_q: Tensor) -> Tensor:
     impossible = log_ratio == torch.inf
     terms = p * log_ratio.masked_fill(impossible, 0.0)
     return terms.masked_fill(impossible, torch.inf).sum(1)
+
+
+def log1mexp(x: Tensor) -> Tensor:
+    """log(1 - e^x) for x < 0, exact to rounding at both ends. Its input must stay below 0."""
+    near = x > -0.6931
+    return torch.where(
+        near,
+        torch.log(-torch.expm1(x.masked_fill(~near, -0.5))),
+        torch.log1p(-torch.exp(x.masked_fill(near, -1.0))),
+    )
