@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from lossd import __version__
-from lossd.api import health, losses, oip, problem, streams
+from lossd.api import batches, health, losses, oip, problem, streams
 from lossd.api.calls import LossCalls
 from lossd.api.edge import Edge
 from lossd.api.exchange import Hots
@@ -71,6 +71,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         hots={
             "/v1/losses/": LossCalls(engine, admission, settings),
+            batches.PATH: batches.LossBatches(engine, admission, settings),
             "/v2/models/": oip.Inferences(engine, admission, settings, regions, statistics),
         },
     )
@@ -78,6 +79,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.admission = admission
     app.state.regions, app.state.statistics = regions, statistics
     app.include_router(losses.router)
+    app.include_router(batches.router)
     app.include_router(oip.router)
     app.include_router(streams.router)
     app.include_router(health.router)

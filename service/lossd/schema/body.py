@@ -83,6 +83,15 @@ class Answer(BaseModel):
         None, description="The factor f of each item: its gradient is f (p sum(u) - u)."
     )
     recipe: Recipe | None = Field(None, description="What u is made of, with the form recipe.")
+    state: dict[str, Nested] | None = Field(
+        None, description="The new state, by the names of the inputs that it goes back in by."
+    )
+    proximal: dict[str, Nested] | None = Field(
+        None, description="The proximal operator at each differentiable input, in its shape."
+    )
+    kept_indices: Nested | None = Field(
+        None, description="Where the values that mining kept are in the flattened rows, ascending."
+    )
     params: dict[str, Any] = Field(description="Every parameter as used.")
     warnings: list[Warned]
 
@@ -99,6 +108,44 @@ class Problem(BaseModel):
     expected: str | None = None
     got: str | None = None
     indices: list[list[int]] | None = Field(None, description="At most ten offending elements.")
+
+
+class BatchCall(Options):
+    """One call of a batch: a call whose tensors are named, with the same options."""
+
+    name: str | None = Field(
+        None,
+        pattern="^[A-Za-z0-9_-]{1,64}$",
+        description="What it is answered by. Default: its place in the list, from 0.",
+    )
+    loss: str
+    inputs: dict[str, str | dict[str, str]] = Field(
+        description="The tensor of the batch that each input is; of a group, one per member."
+    )
+    params: dict[str, Any] = Field(default={}, description="Parameters of the loss.")
+    sweep: list[dict[str, Any]] | None = Field(
+        None,
+        min_length=1,
+        description="Parameters of each point, over params; point i is answered by name[i].",
+    )
+    row_weights: str | None = Field(None, description="The tensor of weights, a number per row.")
+    cotangent: str | None = Field(None, description="The tensor of cotangents.")
+
+
+class BatchRequest(BaseModel):
+    """Several calls of tensors that are sent once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tensors: dict[str, AnyTensor | dict[str, AnyTensor]]
+    calls: list[BatchCall] = Field(min_length=1)
+
+
+class BatchAnswer(BaseModel):
+    """Every call is in one of them, by its name."""
+
+    answers: dict[str, Answer]
+    problems: dict[str, Problem]
 
 
 def body_model(spec: LossSpec) -> type[BaseModel]:
