@@ -29,4 +29,5 @@ def lengths(gradients: Tensor | None, norms: Tensor | None) -> Tensor:
     # Over the largest size first, or the squares of 1e20 and of 1e-30 are lost in float32.
     size = flat.detach().abs().amax(1, keepdim=True)
     size = size.masked_fill(size == 0, 1.0)
-    return size.squeeze(1) * torch.linalg.vector_norm(flat / size, dim=1)
+    length: Tensor = size.squeeze(1) * torch.linalg.vector_norm(flat / size, dim=1)
+    return length
