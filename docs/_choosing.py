@@ -12,7 +12,8 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Gradients of a model", ("input_gradients", "gradient_norms")),
     ("Boxes", ("boxes", "target_boxes")),
     ("Outputs of a teacher and a student", (
-        "student_logits", "teacher_logits", "student_scores", "teacher_scores", "student", "teacher", "student_features")),
+        "student_logits", "teacher_logits", "student_scores", "teacher_scores", "student",
+        "teacher", "student_features")),
     ("Preferred and rejected answers", (
         "chosen_log_probabilities", "rejected_log_probabilities", "chosen_rewards",
         "rejected_rewards", "reference_log_probabilities", "desirable")),
