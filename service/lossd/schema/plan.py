@@ -3,7 +3,7 @@
 Calls of one caller are alike in all of that, so plans are kept and found again.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -52,7 +52,8 @@ class InputPlan:
 class Plan:
     """All of a `Call` but its tensors. `cotangent_dtype` is what one without a dtype is read as.
 
-    Calls that are alike have the very same one, as long as it is kept.
+    Calls that are alike have the very same one, as long as it is kept. Those that differ in the
+    number of their rows only have equal `company`.
     """
 
     spec: LossSpec
@@ -64,6 +65,7 @@ class Plan:
     extras: tuple[str, ...]
     cotangent_dtype: torch.dtype | None
     params_as_answered: Mapping[str, Any]
+    company: Hashable
 
 
 class _Fields:
@@ -101,7 +103,8 @@ def _make_plan(
     fields = dict(said.values)
     params = parse_params(spec, fields.pop("params", {}))
     options = parse_options(fields)
-    given = {each[0]: Layout(*each) for each in layouts}
+    all_given = [Layout(*each) for each in layouts]
+    given = {each.key: each for each in all_given}
     beside = {key: given.pop(key) for key in BESIDE if key in given}
     check_names(spec, given)
     shapes = {key: _shape_of(spec, each, options) for key, each in given.items()}
@@ -124,6 +127,7 @@ def _make_plan(
         extras=_extras(spec, options),
         cotangent_dtype=_cotangent_dtype(beside.get("cotangent"), items, options),
         params_as_answered=params.model_dump(mode="json"),
+        company=(name, said.text, *((x.key, x.dtype, x.shape[1:], x.untyped) for x in all_given)),
     )
 
 
