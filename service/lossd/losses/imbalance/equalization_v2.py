@@ -59,7 +59,7 @@ def state(
     formula=r"\sum_k u_k y_k \log(1 + e^{-z_k}) + w_k (1 - y_k) \log(1 + e^{z_k}),\quad "
     r"w_k = \sigma(\gamma (g_k - \mu)),\ u_k = 1 + \alpha (1 - w_k),\ "
     r"g_k = \frac{\sum \lvert \nabla_k^+ \rvert}{\sum \lvert \nabla_k^- \rvert}",
-    source="Tan et al. 2020, arXiv:2012.08548, eqs. 3 to 6",
+    source="Tan et al. 2020, arXiv:2012.08548, the gradient guided reweighing",
     units="nats",
     weights=counted_item,
     state=state,

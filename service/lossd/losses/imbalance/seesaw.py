@@ -45,7 +45,7 @@ def state(
 @loss(
     formula=r"-\log \frac{e^{z_y}}{\sum_k S_{yk} e^{z_k}},\quad S_{yk} = \min\left(1, "
     r"\frac{N_k}{N_y}\right)^p \max\left(1, \frac{\sigma_k}{\sigma_y}\right)^q,\ S_{yy} = 1",
-    source="Wang et al. 2020, arXiv:2008.10032, eqs. 5 to 8",
+    source="Wang et al. 2020, arXiv:2008.10032, mitigation and compensation factors, section 3",
     units="nats",
     weights=counted_item,
     coupling="coupled",

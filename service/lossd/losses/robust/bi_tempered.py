@@ -34,7 +34,7 @@ class BiTemperedParams(IgnoringParams):
 @loss(
     formula=r"\sum_k t_k (\log_{t_1} t_k - \log_{t_1} p_k) - \frac{t_k^{2 - t_1} - p_k^{2 - t_1}}"
     r"{2 - t_1},\quad p_k = \exp_{t_2}(z_k - \lambda(z)),\ \textstyle\sum_k p_k = 1",
-    source="Amid et al. 2019, arXiv:1906.03361, eqs. 4 to 7",
+    source="Amid et al. 2019, arXiv:1906.03361, the bi-tempered loss and tempered softmax",
     units="nats at t1 = 1",
     weights=counted_item,
     card=Card(

@@ -42,7 +42,7 @@ def state(
 @loss(
     formula=r"-\log p_y + \lambda \log\left( 1 - \langle t, p \rangle + \epsilon \right),\quad "
     r"t = \beta\, t_{\text{old}} + (1 - \beta)\, p\ \text{(constant)}",
-    source="Liu et al. 2020, arXiv:2007.00151, eqs. 6 and 7",
+    source="Liu et al. 2020, arXiv:2007.00151, section 4, temporal ensembling",
     units="nats",
     weights=counted_item,
     state=state,

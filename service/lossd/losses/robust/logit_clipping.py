@@ -23,7 +23,7 @@ class LogitClippingParams(IgnoringParams):
 
 @loss(
     formula=r"-\log p_y,\quad p = \operatorname{softmax}(\min(1, \tau / \lVert z \rVert_2)\, z)",
-    source="Wei et al. 2023, arXiv:2212.04055, eq. 3, for cross-entropy",
+    source="Wei et al. 2023, arXiv:2212.04055, LogitClip, of cross-entropy",
     units="nats",
     weights=counted_item,
     card=Card(
