@@ -34,8 +34,8 @@ class LabelDistributionDisentanglingParams(LossParams):
         "term for a batch, of either sign, and no classifier's loss on its own.",
         use="Beside balanced_softmax, with a factor of about 0.1, for long-tailed training that is "
         "to be tested under any distribution of classes.",
-        stability="By log-sum-exp over the batch, in float64. A class that the batch lacks is pushed "
-        "down only, by its share of the training set.",
+        stability="By log-sum-exp over the batch, in float64. A class that the batch lacks is only "
+        "pushed down, by its share of the training set.",
         data="Class counts of the training set, each at least 1, and batches of many items. The "
         "importance of an item is that of the class asked about, as the authors' code has it.",
     ),
