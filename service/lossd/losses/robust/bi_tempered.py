@@ -38,7 +38,7 @@ class BiTemperedParams(IgnoringParams):
     units="nats at t1 = 1",
     weights=counted_item,
     card=Card(
-        characteristics="Bounded by 1 / (1 - t1), up to a term of p, against outliers far away; "
+        characteristics="Bounded by 1 / (1 - t1), against outliers far away; "
         "heavy tails against wrong labels near the boundary. At t1 = t2 = 1 cross_entropy.",
         use="Noisy labels where cross_entropy overfits, with few other changes.",
         stability="Computed in float64; the softmax's normalizer is solved to the last digits, its "

@@ -27,8 +27,8 @@ class LogitClippingParams(IgnoringParams):
     units="nats",
     weights=counted_item,
     card=Card(
-        characteristics="cross_entropy that no item can drive beyond about sqrt(2) times the "
-        "threshold: sure mistakes and sure right answers stop counting.",
+        characteristics="cross_entropy that no item can drive beyond log K + sqrt(2) times "
+        "the threshold: sure mistakes and sure right answers stop counting.",
         use="Noisy labels, with otherwise unchanged training.",
         stability="Bounded. The gradient of a clipped item has no part along its logits, and falls "
         "with their length.",
