@@ -203,12 +203,14 @@ def read_signature(fn: Callable[..., Tensor]) -> dict[str, Any]:
     dims = dict.fromkeys(dim for each in inputs.values() for dim in each.dims)
     fields = hints["params"].model_fields.items()
     whole_numbers = [name for name, each in fields if each.annotation is int]
+    sizes = {name for name, each in fields if each.annotation is int}
     return {
         "name": fn.__name__,
         "params": hints["params"],
         "inputs": inputs,
         "items": tuple(hints["return"].dim_str.split()),
         "dims_of_params": tuple(dim for dim in dims if dim in whole_numbers),
+        "dims_of_params": tuple(dim for dim in dims if dim in sizes),
     }
 
 
