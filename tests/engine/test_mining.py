@@ -1,5 +1,6 @@
 """Mining: the choice against one written another way, for every loss whose rows stand alone."""
 
+import asyncio
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from case_requests import CASES, CPU, finite, message_of, rows_of, run
-from lossd.engine import compute
+from host_lane import HostLane
+from lossd.engine import Engine, compute
 from lossd.engine.mining import hardest, worst_of_equals, worst_share
 from lossd.errors import BadOption, LossdError
 from lossd.losses import CATALOG
@@ -387,6 +389,37 @@ def test_smaller_forms_are_of_the_mined_gradient(form: str) -> None:
     else:
         dropped = got["gradient_recipe_factor.logits"] == 0
         assert torch.equal(dropped, dense.abs().sum(1) == 0) and dropped.any()
+
+
+# Lanes of masked-out memory hold anything in Triton's interpreter, and numpy says so.
+@pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")
+@pytest.mark.parametrize("mining", METHODS, ids=str)
+def test_what_a_device_is_given_is_mined_alike(mining: dict[str, Any]) -> None:
+    generator = torch.Generator().manual_seed(3)
+    given = {"logits": torch.randn(50, 7, generator=generator),
+             "labels": torch.randint(7, (50,), generator=generator)}  # fmt: skip
+    call = parse_call("cross_entropy", Message(given, {"mining": mining, "outputs": ALL}))
+    got, want = compute(call, CPU, lane=HostLane(), block_bytes=400), compute(call, CPU)
+    assert torch.equal(got.extras["kept_indices"], want.extras["kept_indices"])
+    assert got.value == pytest.approx(want.value, rel=1e-6)
+    torch.testing.assert_close(got.gradients["logits"], want.gradients["logits"])
+
+
+def test_mined_calls_that_repeat_are_each_their_own() -> None:
+    """What is kept with the plan of calls that are alike is not what their numbers decided."""
+    engine = Engine("cpu", lanes=1, threads=1)
+    try:
+        for seed in range(4):
+            generator = torch.Generator().manual_seed(seed)
+            given = {"logits": torch.randn(8, 3, generator=generator),
+                     "labels": torch.randint(3, (8,), generator=generator)}  # fmt: skip
+            for fields in ({}, {"mining": METHODS[0], "outputs": ALL}):
+                call = parse_call("cross_entropy", Message(given, fields))
+                got = asyncio.run(engine.submit(call, timeout_s=10))
+                assert got.value == pytest.approx(compute(call, CPU).value, rel=1e-6)
+                assert got.denominator == (4 if fields else 8)
+    finally:
+        engine.close()
 
 
 BAD: list[tuple[Any, str]] = [
