@@ -391,7 +391,7 @@ def test_smaller_forms_are_of_the_mined_gradient(form: str) -> None:
         assert torch.equal(dropped, dense.abs().sum(1) == 0) and dropped.any()
 
 
-# Lanes of masked-out memory hold anything in Triton's interpreter, and numpy says so.
+# The interpreter is numpy, which tells of infinities that the kernels mean.
 @pytest.mark.filterwarnings("ignore::RuntimeWarning:triton")
 @pytest.mark.parametrize("mining", METHODS, ids=str)
 def test_what_a_device_is_given_is_mined_alike(mining: dict[str, Any]) -> None:
