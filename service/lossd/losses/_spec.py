@@ -211,7 +211,14 @@ def read_signature(fn: Callable[..., Tensor]) -> dict[str, Any]:
         "items": tuple(hints["return"].dim_str.split()),
         "dims_of_params": tuple(dim for dim in dims if dim in whole_numbers),
         "dims_of_params": tuple(dim for dim in dims if dim in sizes),
+        "dims_of_params": tuple(dim for dim in dims if _counts(hints["params"], dim)),
     }
+
+
+def _counts(params: type[LossParams], dim: str) -> bool:
+    """Whether a dimension has the name of a parameter that is a count."""
+    field = params.model_fields.get(dim)
+    return field is not None and field.annotation is int
 
 
 def _input(name: str, hint: Any, optional: bool) -> InputSpec:

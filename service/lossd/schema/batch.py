@@ -119,9 +119,11 @@ class _Parser:
             outcome: Call | LossdError
             try:
                 params = _params_at(call, point, j)
-                if first is None:
+                if first is None or _has_sizes(call):
                     first = self._first(at, call, params)
-                outcome = first if isinstance(first, LossdError) else replace(first, params=params)
+                outcome = first
+                if isinstance(first, Call):  # the plan is that of the first point's parameters
+                    outcome = replace(first, params=params, plan=None)
             except LossdError as err:
                 outcome = within(at, err)
             yield Entry(f"{name}[{j}]", at, outcome)
@@ -191,6 +193,11 @@ def _loss_of(call: Mapping[str, Any]) -> str:
     if isinstance(loss, str):
         return loss
     raise BadOption("no loss is named", at="loss", expected="a name", got=repr(loss)[:100])
+
+
+def _has_sizes(call: dict[str, Any]) -> bool:
+    """Whether a parameter is the size of a dimension, so that tensors may not fit each point."""
+    return bool(find(_loss_of(call)).dims_of_params)
 
 
 def _points(sweep: Any) -> list[dict[str, Any]]:
