@@ -402,13 +402,17 @@ json_values = st.recursive(
 )
 
 
-@pytest.mark.parametrize("name", CATALOG)
+PARTS = 10  # of the catalog, which share 600 bodies however large it grows
+
+
+@pytest.mark.parametrize("part", range(PARTS))
 @settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_no_body_is_answered_with_a_bug(http: httpx.Client, name: str, data: st.DataObject) -> None:
+def test_no_body_is_answered_with_a_bug(http: httpx.Client, part: int, data: st.DataObject) -> None:
     """Any JSON in place of any part of a good request is a 200 or a 4xx."""
+    name = data.draw(st.sampled_from(list(CATALOG)[part::PARTS]))
     spec = CATALOG[name]
     request: dict[str, Any] = {"inputs": dict(spec.example.inputs), "params": {}}
     place = data.draw(st.sampled_from(["inputs", "params", *request["inputs"], "wrt", "outputs"]))

@@ -204,6 +204,7 @@ def read_signature(fn: Callable[..., Tensor]) -> dict[str, Any]:
     fields = hints["params"].model_fields.items()
     whole_numbers = [name for name, each in fields if each.annotation is int]
     sizes = {name for name, each in fields if each.annotation is int}
+    counts = [key for key, each in hints["params"].model_fields.items() if each.annotation is int]
     return {
         "name": fn.__name__,
         "params": hints["params"],
@@ -212,6 +213,7 @@ def read_signature(fn: Callable[..., Tensor]) -> dict[str, Any]:
         "dims_of_params": tuple(dim for dim in dims if dim in whole_numbers),
         "dims_of_params": tuple(dim for dim in dims if dim in sizes),
         "dims_of_params": tuple(dim for dim in dims if _counts(hints["params"], dim)),
+        "dims_of_params": tuple(dim for dim in dims if dim in counts),
     }
 
 

@@ -120,6 +120,7 @@ class _Parser:
             try:
                 params = _params_at(call, point, j)
                 if first is None or _has_sizes(call):
+                if first is None or (isinstance(first, Call) and _sizes_differ(first, params)):
                     first = self._first(at, call, params)
                 outcome = first
                 if isinstance(first, Call):  # the plan is that of the first point's parameters
@@ -206,6 +207,12 @@ def _points(sweep: Any) -> list[dict[str, Any]]:
     raise BadOption(
         "not a sweep", at="sweep", expected="a list of objects of parameters", got=repr(sweep)[:100]
     )
+
+
+def _sizes_differ(call: Call, params: LossParams) -> bool:
+    """Whether a parameter that is the size of an input has changed, so that shapes must too."""
+    sizes = call.spec.dims_of_params
+    return any(getattr(call.params, name) != getattr(params, name) for name in sizes)
 
 
 def _params_at(call: dict[str, Any], point: dict[str, Any], j: int) -> LossParams:
