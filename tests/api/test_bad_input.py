@@ -66,6 +66,10 @@ def paired(**changes: Any) -> dict[str, Any]:
     }
 
 
+def boxes(box: list[float], **params: str) -> dict[str, Any]:
+    return {"inputs": {"boxes": [box], "target_boxes": [[0.0, 0.0, 1.0, 1.0]]}, "params": params}
+
+
 BAD: list[tuple[str, str, Any, str, str]] = [
     ("missing input", "cross_entropy", inputs(labels=None), "missing_input", "inputs.labels"),
     ("no inputs", "cross_entropy", {}, "missing_input", "inputs.logits"),
@@ -169,6 +173,12 @@ BAD: list[tuple[str, str, Any, str, str]] = [
     ("no gradient of logits", "cross_entropy", made_of() | {"wrt": ["logits"]}, "bad_option",
      "wrt[0]"),
     ("no classes", "cross_entropy", inputs(logits=[[], []]), "wrong_shape", "inputs.logits"),
+    ("corners of a box in the wrong order", "iou", boxes([2.0, 0.0, 1.0, 1.0]), "out_of_range",
+     "inputs.boxes"),
+    ("a box of negative width", "giou", boxes([0.0, 0.0, -1.0, 1.0], box_format="cxcywh"),
+     "out_of_range", "inputs.boxes"),
+    ("a box of five numbers", "diou", boxes([0.0, 0.0, 1.0, 1.0, 0.5]), "wrong_shape",
+     "inputs.boxes"),
 ]  # fmt: skip
 
 

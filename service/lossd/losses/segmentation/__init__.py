@@ -1,0 +1,1 @@
+"""Losses of masks: how far predicted regions overlap the true ones."""
