@@ -2,14 +2,12 @@
 
 from typing import Annotated
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from lossd.losses._catalog import loss
-from lossd.losses._ops import softplus
 from lossd.losses._spec import Arg, Card, Example, LossParams
-from lossd.losses.probabilistic._gamma import log_gamma_ratio
+from lossd.losses.probabilistic._counts import minus_log_negative_binomial
 from lossd.losses.probabilistic._scales import POSITIVE, Counts, LogRate, log_of_scale
 
 
@@ -58,8 +56,6 @@ def negative_binomial_nll(
     Constants are included.
     """
     # In float64, for large counts are differences of larger numbers.
-    y, r = target.double(), total_count.double()
-    log_odds = log_of_scale(mean, log_mean).double() - r.log()
-    ways = log_gamma_ratio(r, y) - torch.lgamma(y + 1.0)
-    value = r * softplus(log_odds) + y * softplus(-log_odds) - ways
+    log_mu = log_of_scale(mean, log_mean).double()
+    value = minus_log_negative_binomial(target.double(), total_count.double(), log_mu)
     return value.to(target.dtype)
