@@ -21,6 +21,7 @@ class MixtureDensityParams(LossParams):
     r"(\frac{y_j - \mu_{kj}}{\sigma_{kj}})^2},\quad \pi = \operatorname{softmax}(z)",
     source="Bishop 1994, Mixture Density Networks, eq. 29; a scale per component and feature",
     units="nats",
+    topics=("uncertainty",),
     card=Card(
         characteristics="Any number of modes: several answers may be right, and the value says "
         "how likely each is.",

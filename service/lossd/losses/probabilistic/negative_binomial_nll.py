@@ -22,6 +22,7 @@ class NegativeBinomialNllParams(LossParams):
     "arXiv:1704.04110, section 3.1, with alpha = 1 / r",
     units="nats",
     exactly_one_of=(("mean", "log_mean"),),
+    topics=("counts",),
     card=Card(
         characteristics="Counts with variance mu + mu^2 / r; poisson_nll as r grows.",
         use="Counts that come in bursts: demand, reads of a gene, visits.",

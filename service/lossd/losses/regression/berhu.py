@@ -22,6 +22,7 @@ class BerhuParams(LossParams):
     source="Owen 2007, A robust hybrid of lasso and ridge regression; in depth Laina et al. 2016, "
     "arXiv:1606.00373, eq. 1",
     units="units of the target",
+    topics=("images",),
     card=Card(
         characteristics="Convex; small errors pull as in l1, large ones more than in l1, the other "
         "way round than huber.",
