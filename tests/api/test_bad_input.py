@@ -172,6 +172,8 @@ BAD: list[tuple[str, str, Any, str, str]] = [
      "gradient_form"),
     ("no gradient of logits", "cross_entropy", made_of() | {"wrt": ["logits"]}, "bad_option",
      "wrt[0]"),
+    ("season beyond the history", "mase", {"inputs": {"prediction": [[1.0]], "target": [[2.0]],
+     "history": [[1.0, 2.0]]}, "params": {"season": 2}}, "bad_params", "params.season"),
     ("no classes", "cross_entropy", inputs(logits=[[], []]), "wrong_shape", "inputs.logits"),
     ("corners of a box in the wrong order", "iou", boxes([2.0, 0.0, 1.0, 1.0]), "out_of_range",
      "inputs.boxes"),
