@@ -104,6 +104,16 @@ def kl_divergence_of(log_p: Tensor, log_q: Tensor) -> Tensor:
     return terms.masked_fill(impossible, torch.inf).sum(1)
 
 
+def log1mexp(x: Tensor) -> Tensor:
+    """log(1 - e^x) for x < 0, exact to rounding at both ends. Its input must stay below 0."""
+    near = x > -0.6931
+    return torch.where(
+        near,
+        torch.log(-torch.expm1(x.masked_fill(~near, -0.5))),
+        torch.log1p(-torch.exp(x.masked_fill(near, -1.0))),
+    )
+
+
 def soft_threshold(x: Tensor, by: float) -> Tensor:
     """x moved to 0 by so much, and not beyond."""
     return torch.sign(x) * positive_part(x.abs() - by)

@@ -35,7 +35,9 @@ class Arg:
     - `minus_infinity`: -inf is legal (a class that cannot be).
     - `index_of`: the dimension that an int input counts along; checked before the device sees it,
       because one bad index on CUDA kills the process for every caller. The parameter
-      `ignore_index`, where the loss has one, names the only other legal value.
+      `ignore_index`, where the loss has one, names the only other legal value. `index_past` is how
+      many values past the dimension's size are legal too: a length counts to the end, and between
+      thresholds there is one class more than thresholds.
     - `sums_to_one`: the dimension along which the values must sum to 1, unless the loss has the
       parameter `unnormalized_targets` and it is true.
     - `role`: a state is what the state function of an earlier call answered under the same name;
@@ -51,6 +53,7 @@ class Arg:
     values: tuple[int, ...] | None = None
     minus_infinity: bool = False
     index_of: str | None = None
+    index_past: int = 0
     sums_to_one: str | None = None
     boxes: bool = False
     role: Literal["input", "state"] = "input"

@@ -114,7 +114,7 @@ def _check_labels(
             bad &= x != value
         expected = f"one of {', '.join(map(str, want.arg.values))}"
     elif want.arg.index_of is not None:
-        size = _size_of(call, want.arg.index_of)
+        size = _size_of(call, want.arg.index_of) + want.arg.index_past
         if not x.numel() or (int(x.min()) >= 0 and int(x.max()) < size):
             return
         bad = (x < 0) | (x >= size)

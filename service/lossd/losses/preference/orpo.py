@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
-from lossd.losses._ops import softplus
+from lossd.losses._ops import log1mexp, softplus
 from lossd.losses._spec import Card, Example, LossParams
 from lossd.losses.preference._pairs import (
     AverageChosenLogProbabilities,
@@ -68,10 +68,4 @@ def _log_odds(log_p: Tensor) -> Tensor:
     """log(p / (1 - p)); +inf, without a gradient, at p = 1."""
     certain = log_p == 0
     inside = log_p.masked_fill(certain, -1.0)
-    # Near p = 1 expm1 is exact, near 0 log1p is.
-    rest = torch.where(
-        inside > -0.7,
-        torch.log(-torch.expm1(inside.clamp(min=-1.0))),
-        torch.log1p(-torch.exp(inside.clamp(max=-0.5))),
-    )
-    return (inside - rest).masked_fill(certain, torch.inf)
+    return (inside - log1mexp(inside)).masked_fill(certain, torch.inf)
