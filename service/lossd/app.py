@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fastapi import FastAPI
+import orjson
+from fastapi import FastAPI, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from lossd import __version__
@@ -109,9 +110,21 @@ def _state_folder(settings: Settings) -> Path:
 
 
 def _serve_openapi(app: FastAPI) -> None:
+    """Build the document once, and write it once: it is megabytes."""
+    written = b""
+
     def openapi() -> dict[str, Any]:
+        nonlocal written
         if app.openapi_schema is None:
             app.openapi_schema = build_openapi(app)
+            written = orjson.dumps(app.openapi_schema)
         return app.openapi_schema
 
+    async def serve(_: Request) -> Response:
+        openapi()
+        return Response(written, media_type="application/json")
+
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to replace it
+    path = str(app.openapi_url)
+    app.router.routes = [each for each in app.router.routes if getattr(each, "path", "") != path]
+    app.add_route(path, serve, include_in_schema=False)

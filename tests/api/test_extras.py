@@ -139,6 +139,35 @@ def test_a_state_goes_round_between_calls_of_the_sdk(url: str) -> None:
             np.testing.assert_allclose(state["counts"], own * (1 - 0.75**step), rtol=1e-6)
 
 
+def test_group_dro_pulls_back_through_the_call_that_its_losses_are_of(url: str) -> None:
+    """Rows of one call are the losses of the other, whose gradient is the first one's cotangent."""
+    x, y, groups = np.float32([[2.0, 0.5], [0.1, 1.2], [0.0, 3.0]]), [0, 0, 1], [0, 1, 1]
+    logits = torch.tensor(x, requires_grad=True)
+    rows = torch.nn.functional.cross_entropy(logits, torch.tensor(y), reduction="none")
+    means = torch.stack([rows[0], rows[1:].mean()])
+    q = torch.softmax(0.5 * means.detach(), 0)
+    (q @ means).backward()
+    assert logits.grad is not None
+    with Client(url) as client:
+        one = client.compute("cross_entropy", logits=x, labels=y, outputs=["rows"])
+        robust = client.compute(
+            "group_dro", losses=one.rows, group_labels=groups, params={"step_size": 0.5},
+            outputs=["gradients", "state"],
+        )  # fmt: skip
+        pulled = client.compute(
+            "cross_entropy", logits=x, labels=y, cotangent=robust.gradients["losses"]
+        )
+    assert robust.value == pytest.approx((q @ means).item(), rel=1e-6)
+    np.testing.assert_allclose(robust.state["group_weights"], q, rtol=1e-6)
+    np.testing.assert_allclose(pulled.gradients["logits"], logits.grad, rtol=1e-5)
+
+
+def test_a_group_that_does_not_exist_is_refused_by_its_place(url: str) -> None:
+    with Client(url) as client, pytest.raises(BadRequest, match=r"in \[0, 2\)") as caught:
+        client.compute("group_dro", losses=[1.0, 2.0], group_labels=[0, 2])
+    assert caught.value.at == "inputs.group_labels" and caught.value.indices == [[1]]
+
+
 def test_a_proximal_step_is_an_option_of_the_sdk(url: str) -> None:
     with Client(url) as client:
         got = client.compute(

@@ -108,7 +108,10 @@ def test_zero_vectors_never_make_a_nan(name: str, rows: int) -> None:
     got = run(case, with_tensors(message, **zeros))
     assert got.rows.isfinite().all()
     for key in row_inputs(case):
-        assert not got.gradients[key].any()
+        gradient = got.gradients[key]
+        # Scores may be 0 without being at rest; embeddings have no direction to go there.
+        assert gradient.isfinite().all()
+        assert not gradient.any() or "features" not in case.spec.inputs[key].dims
 
 
 def by_direction(name: str) -> bool:

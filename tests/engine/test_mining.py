@@ -14,7 +14,7 @@ from torch import Tensor
 
 from case_requests import CASES, CPU, finite, message_of, rows_of, run
 from lossd.engine import compute
-from lossd.engine.mining import hardest, worst_share
+from lossd.engine.mining import hardest, worst_of_equals, worst_share
 from lossd.errors import BadOption, LossdError
 from lossd.losses import CATALOG
 from lossd.schema import Result, parse_call
@@ -210,6 +210,15 @@ def test_the_worst_share_has_the_mass_that_it_should(
     assert ((parts > 0) & (parts < 1)).sum() <= 1
     least_kept = min(v for v, part in zip(values, parts, strict=True) if part > 0)
     assert all(part == 1 for v, part in zip(values, parts, strict=True) if v > least_kept)
+
+
+@given(lists, st.floats(1e-3, 1.0))
+@settings(deadline=None)
+def test_equal_masses_are_shared_without_a_sort_as_with_one(
+    values: list[float], alpha: float
+) -> None:
+    want = worst_share(np.array(values), np.ones(len(values)), alpha)
+    np.testing.assert_allclose(worst_of_equals(np.array(values), alpha), want, atol=1e-7)
 
 
 @given(st.lists(numbers, min_size=1, max_size=12), st.floats(0.05, 1.0))

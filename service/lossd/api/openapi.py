@@ -3,6 +3,7 @@
 200 live routes would be matched one after another; the document is built once, from the catalog.
 """
 
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,7 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from lossd import __version__
 from lossd.losses import CATALOG, LossSpec
-from lossd.schema.body import Answer, BatchAnswer, BatchRequest, Problem, body_model
+from lossd.schema.body import Answer, BatchAnswer, BatchRequest, Problem, body_schema, title_of
 from lossd.schema.describe import example_request
 from lossd.wire import ARROW, CODECS
 
@@ -47,15 +48,10 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
         summary="Losses, every row's loss and their gradients.",
         routes=app.routes,
     )
-    bodies = {name: body_model(spec) for name, spec in sorted(CATALOG.items())}
-    others = (Answer, Problem, BatchRequest, BatchAnswer)
-    models = [(model, "validation") for model in (*bodies.values(), *others)]
-    refs, definitions = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type] # list is invariant; the literals are right
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    schemas |= definitions["$defs"]
-    for name, model in bodies.items():
-        ref = refs[(model, "validation")]
-        document["paths"][f"/v1/losses/{name}"] = {"post": _operation(CATALOG[name], ref)}
+    schemas |= _schemas()
+    for name, spec in sorted(CATALOG.items()):
+        document["paths"][f"/v1/losses/{name}"] = {"post": _operation(spec)}
     document["paths"]["/v1/losses:batch"] = {"post": _batch_operation()}
     document["paths"]["/v2/models/{model}/infer"] = {"post": _infer_operation()}
     document["paths"]["/v1/streams/{loss}"] = {"post": _stream_operation()}
@@ -69,7 +65,21 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-def _operation(spec: LossSpec, ref: dict[str, Any]) -> dict[str, Any]:
+@cache
+def _schemas() -> dict[str, Any]:
+    """Those of requests, answers and errors, which are the same in every app of a process."""
+    models = [(model, "validation") for model in (Answer, Problem, BatchRequest, BatchAnswer)]
+    _, definitions = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type] # list is invariant; the literals are right
+    schemas: dict[str, Any] = definitions["$defs"]
+    for _, spec in sorted(CATALOG.items()):
+        body = body_schema(spec, _REF)
+        schemas |= body.pop("$defs")
+        schemas[body["title"]] = body
+    return schemas
+
+
+def _operation(spec: LossSpec) -> dict[str, Any]:
+    ref = {"$ref": _REF.format(model=f"{title_of(spec)}Request")}
     binary = {"schema": {"type": "string", "format": "binary"}}
     others = {name: binary for name in CODECS if name != "application/json"}
     request = {"schema": ref, "example": example_request(spec)}

@@ -97,8 +97,11 @@ def _choose(call: Call, values: Tensor, counts: Tensor, weights: Tensor | None) 
             chosen = hardest(flat[negatives], max(most, how.min_negatives))
             kept[places[positive]], kept[negatives[chosen]] = 1.0, 1.0
         case Cvar(alpha=alpha):
-            mass = np.ones(places.shape) if weights is None else weights.numpy().ravel()[places]
-            kept[places] = worst_share(flat[places], mass, alpha)
+            kept[places] = (
+                worst_of_equals(flat[places], alpha)
+                if weights is None
+                else worst_share(flat[places], weights.numpy().ravel()[places], alpha)
+            )
     return torch.from_numpy(kept).view(values.shape)
 
 
@@ -123,6 +126,17 @@ def hardest(values: Floats, count: int) -> NDArray[Any]:
     edge = np.partition(values, spare)[spare]
     above = np.flatnonzero(values > edge)
     return np.sort(np.concatenate((above, np.flatnonzero(values == edge)[: count - len(above)])))
+
+
+def worst_of_equals(values: Floats, alpha: float) -> Floats:
+    """`worst_share` where every value has the same mass, without a sort."""
+    goal = alpha * len(values)
+    whole = math.floor(goal + _CRUMB)
+    kept = np.zeros(values.shape)
+    if goal - whole > _CRUMB:
+        kept[hardest(values, whole + 1)] = goal - whole
+    kept[hardest(values, whole)] = 1.0
+    return kept
 
 
 def worst_share(values: Floats, mass: Floats, alpha: float) -> Floats:

@@ -10,7 +10,7 @@ import orjson
 
 from lossd.errors import BadOption
 from lossd.losses import CATALOG, InputSpec, LossSpec, count_cost, find, topics_of
-from lossd.schema.body import body_model
+from lossd.schema.body import body_schema
 from lossd.schema.call import Call
 from lossd.schema.check import parse_call
 from lossd.wire import CODECS
@@ -144,4 +144,4 @@ def cost_of(name: str) -> dict[str, float]:
 
 @functools.cache
 def _body_schema(name: str) -> dict[str, Any]:
-    return body_model(find(name)).model_json_schema()
+    return body_schema(find(name))

@@ -261,8 +261,11 @@ def gan() -> list[dict[str, Any]]:
                 "non_saturating": softplus(-s),
                 "minimax": -softplus(s),
                 "hinge": -s,
+                "wasserstein": -s,
                 "least_squares": (s - 1) ** 2 / 2,
             }[kind]
+        if kind == "wasserstein":
+            return -s if is_real else s
         if kind == "hinge":
             return max(mpf(0), 1 - s if is_real else 1 + s)
         if kind == "least_squares":
@@ -283,6 +286,9 @@ def gan() -> list[dict[str, Any]]:
             cases.append(case("smooth: mpmath 1.3.0, 50 digits", near, kind=kind, player=player))
             source = "mpmath 1.3.0, 50 digits: scores to 1e4"
             cases.append(case(source, EXTREMES, kind=kind, player=player))
+    for player in ("discriminator", "generator"):
+        source = "mpmath 1.3.0, 50 digits: linear"
+        cases.append(case(source, [0.25, -1e4], kind="wasserstein", player=player))
     kink = case("by hand: subgradient 0 at the hinge, by ruling", [1.0, -1.0], kind="hinge")
     kink["gradients"] = {"scores": [0.0, -1.0, 1.0, 0.0]}
     return [*cases, kink]

@@ -159,9 +159,80 @@ def energy_margin() -> list[dict[str, Any]]:
     ]
 
 
+def mdca() -> list[dict[str, Any]]:
+    def f(params: Any, logits: Any, labels: Any) -> Any:
+        chances = [[mp.exp(x) for x in log_softmax(z)] for z in logits]
+        total = mpf(0)
+        for k in range(len(logits[0])):
+            pairs = zip(chances, labels, strict=True)
+            total += abs(sum(p[k] - (int(y) == k) for p, y in pairs))
+        return total / len(logits[0]) / len(logits)
+
+    name = f"paper only: {DIGITS}"
+    return [
+        whole_case(f"smooth: {name}", f, ROWS, wrt=Z),
+        whole_case(f"{name}: logits to 1e4", f, WIDE, wrt=Z),
+        {
+            "from": "by hand: on average every class is as likely as it is frequent; no gradient",
+            "inputs": {"logits": [[1.0, 1.0], [2.0, 2.0]], "labels": [0, 1]},
+            "params": {},
+            "values": 0.0,
+            "gradients": {"logits": [[0.0, 0.0], [0.0, 0.0]]},
+        },
+    ]
+
+
+def avuc() -> list[dict[str, Any]]:
+    def f(params: Any, logits: Any, labels: Any) -> Any:
+        limit, eps = mpf(params.get("threshold", 0.5)), mpf(params.get("eps", 1e-10))
+        good = bad = mpf(0)
+        for z, (r, e) in zip(logits, _rows(logits, labels), strict=True):
+            log_p = log_softmax(z)
+            u = -sum(mp.exp(x) * x for x in log_p)
+            certain, accurate = u <= limit, e >= 0
+            part = (r if accurate else 1 - r) * (1 - mp.tanh(u) if certain else mp.tanh(u))
+            good, bad = (good + part, bad) if certain == accurate else (good, bad + part)
+        return mp.log1p(bad / (good + eps))
+
+    name = f"paper only: {DIGITS}"
+    alone = {"logits": [[1.0, 0.5, 0.25]], "labels": [0]}
+    return [
+        whole_case(f"smooth: {name}", f, ROWS, wrt=Z),
+        whole_case(f"smooth: {name}", f, ROWS, {"threshold": 0.75, "eps": 0.25}, wrt=Z),
+        whole_case(f"{name}: logits to 1e4", f, WIDE, wrt=Z),
+        whole_case(f"{name}: no row is good", f, alone, {"threshold": 0.125}, wrt=Z),
+    ]
+
+
+def objectosphere() -> list[dict[str, Any]]:
+    def f(params: Any, features: Any, is_outlier: Any) -> Any:
+        square = sum(x * x for x in features)
+        if is_outlier:
+            return square
+        return max(mpf(0), mpf(params.get("radius", 10.0)) - mp.sqrt(square)) ** 2
+
+    near = {"features": randoms(344, 4, 3), "is_outlier": [0, 1, 0, 1]}
+    wide = {"features": [[50.0, 0.0], [1e4, -1e4], [1e4, 120.0]], "is_outlier": [0, 1, 0]}
+    name, wrt = f"paper only: {DIGITS}", ("features",)
+    return [
+        row_case(f"smooth: {name}", f, near, wrt=wrt),
+        row_case(f"{name}: features to 1e4", f, wide, {"radius": 100.0}, wrt=wrt),
+        {
+            "from": "by hand: features of 0 have no direction; at the radius the gradient is 0",
+            "inputs": {"features": [[0.0, 0.0], [0.0, 0.0], [3.0, 4.0]], "is_outlier": [0, 1, 0]},
+            "params": {"radius": 5.0},
+            "values": [25.0, 0.0, 0.0],
+            "gradients": {"features": [[0.0, 0.0], [0.0, 0.0], [0.0, 0.0]]},
+        },
+    ]
+
+
 CASES = {
     "mmce": mmce,
     "soft_calibration_error": soft_calibration_error,
     "outlier_exposure": outlier_exposure,
     "energy_margin": energy_margin,
+    "mdca": mdca,
+    "avuc": avuc,
+    "objectosphere": objectosphere,
 }

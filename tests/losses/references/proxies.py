@@ -262,7 +262,7 @@ def adaface() -> list[dict[str, Any]]:
 def magface() -> list[dict[str, Any]]:
     def f(params: Any, embeddings: Any, proxies: Any, labels: Any) -> list[Any]:
         low = mpf(params.get("shortest", 10.0))
-        high = low + mpf(params.get("range", 100.0))
+        high = low + mpf(params.get("length_range", 100.0))
         base, more = mpf(params.get("lowest_margin", 0.45)), mpf(params.get("margin_range", 0.35))
         values = []
         for x, (row, label, angle) in zip(
@@ -275,7 +275,7 @@ def magface() -> list[dict[str, Any]]:
             values.append(told + mpf(params.get("length_weight", 35.0)) * (1 / a + a / high**2))
         return values
 
-    short = {"shortest": 1.0, "range": 5.0, "scale": 8.0}
+    short = {"shortest": 1.0, "length_range": 5.0, "scale": 8.0}
     steep = STEEP | {"embeddings": [[30.0, 10.0], [-20.0, 0.3125], [-10.0, 3.125]]}
     return [
         by_mpmath("smooth: paper only: ", f, short),

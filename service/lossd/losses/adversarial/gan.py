@@ -12,7 +12,7 @@ from lossd.losses._inputs import Scores
 from lossd.losses._ops import positive_part, softplus
 from lossd.losses._spec import Arg, Card, Example, LossParams
 
-Kind = Literal["non_saturating", "minimax", "hinge", "least_squares"]
+Kind = Literal["non_saturating", "minimax", "hinge", "least_squares", "wasserstein"]
 
 
 class GanParams(LossParams):
@@ -35,14 +35,17 @@ def counted(params: GanParams, is_real: Int[Tensor, "rows *rest"]) -> Tensor:
     formula=r"\text{discriminator: } -\log\sigma(s)\ \text{real},\ -\log(1 - \sigma(s))\ "
     r"\text{fake};\quad \text{generator: } -\log\sigma(s)\ \text{or}\ \log(1 - \sigma(s))",
     source="Goodfellow et al. 2014, arXiv:1406.2661, eq. 1 and section 3; hinge: Lim and Ye 2017, "
-    "arXiv:1705.02894; least squares: Mao et al. 2016, arXiv:1611.04076, eq. 2 with 0, 1, 1",
+    "arXiv:1705.02894; least squares: Mao et al. 2016, arXiv:1611.04076, eq. 2 with 0, 1, 1; "
+    "Wasserstein: Arjovsky, Chintala and Bottou 2017, arXiv:1701.07875, algorithm 1",
     units="nats, or score units",
     weights=counted,
     card=Card(
         characteristics="Two players, no common minimum; only the discriminator's is a plain loss.",
         use="non_saturating by default; hinge for large image models; least_squares for stability; "
-        "minimax to study the original game: its generator stops learning against a good rival.",
-        stability="Stable for any finite score. Minimax and hinge generators have negative values.",
+        "wasserstein with `gradient_penalty`; minimax to study the original game: its generator "
+        "stops learning against a good rival.",
+        stability="Stable for any finite score. Minimax, hinge and wasserstein have negative "
+        "values.",
         data="Scores of real and of generated items.",
     ),
     example=Example({"scores": [1.5, 0.2, -0.7, 0.4], "is_real": [1, 1, 0, 0]}),
@@ -67,18 +70,22 @@ def gan(
 
 
 def _of_real(kind: Kind, scores: Tensor) -> Tensor:
+    if kind == "wasserstein":
+        return -scores
     if kind == "hinge":
         return positive_part(1.0 - scores)
     return 0.5 * (scores - 1.0).square() if kind == "least_squares" else softplus(-scores)
 
 
 def _of_fake(kind: Kind, scores: Tensor) -> Tensor:
+    if kind == "wasserstein":
+        return scores
     if kind == "hinge":
         return positive_part(1.0 + scores)
     return 0.5 * scores.square() if kind == "least_squares" else softplus(scores)
 
 
 def _of_generator(kind: Kind, scores: Tensor) -> Tensor:
-    if kind == "hinge":
+    if kind in ("hinge", "wasserstein"):
         return -scores
     return -softplus(scores) if kind == "minimax" else _of_real(kind, scores)

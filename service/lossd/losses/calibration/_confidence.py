@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from lossd.losses._ops import at_label, times_log
+from lossd.losses._ops import at_label, log_softmax, times_log
 from lossd.losses._spec import Arg
 
 IsOutlier = Annotated[
@@ -27,7 +27,7 @@ def missed(log_p: Tensor) -> Tensor:
 
 def confidence_and_gap(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """The probability r of the class that is predicted, and c - r: c is 1 where it is right."""
-    log_p = torch.log_softmax(logits, dim=1)
+    log_p = log_softmax(logits)
     predicted = logits.argmax(1)
     log_r = at_label(log_p, predicted)
     confidence = log_r.exp()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import FiniteLogits, Labels
-from lossd.losses._ops import at_label, one_hot
+from lossd.losses._ops import at_label, log_softmax, one_hot
 from lossd.losses._spec import Card, Example, LossParams
 
 
@@ -55,7 +55,7 @@ def nacl(
     """
     off = logits - _shares(one_hot(labels, logits.detach()), params.radius)
     penalty = (off.abs() if params.p == 1 else off.square()).mean(1)
-    cross_entropy = -at_label(torch.log_softmax(logits, dim=1), labels)
+    cross_entropy = -at_label(log_softmax(logits), labels)
     return cross_entropy + params.coefficient * penalty
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import RowLabels, RowLogits
-from lossd.losses._ops import at_label
+from lossd.losses._ops import at_label, log_softmax
 from lossd.losses._spec import Card, Example, LossParams
 from lossd.losses.calibration._confidence import IsOutlier
 
@@ -49,7 +49,7 @@ def outlier_exposure(
 
     Returns one value per row, in nats, >= 0.
     """
-    log_p = torch.log_softmax(logits, dim=1)
+    log_p = log_softmax(logits)
     return -torch.where(
         is_outlier == 1, params.coefficient * log_p.mean(1), at_label(log_p, labels)
     )

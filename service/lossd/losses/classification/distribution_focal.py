@@ -2,13 +2,12 @@
 
 from typing import Annotated
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import FiniteLogits
-from lossd.losses._ops import at_label
+from lossd.losses._ops import at_label, log_softmax
 from lossd.losses._spec import Arg, Card, Example, LossParams
 
 
@@ -50,5 +49,5 @@ def distribution_focal(
     left = position.floor().long()
     right = (left + 1).clamp(max=last)
     share = position - left
-    log_p = torch.log_softmax(logits, dim=1)
+    log_p = log_softmax(logits)
     return -(1.0 - share) * at_label(log_p, left) - share * at_label(log_p, right)

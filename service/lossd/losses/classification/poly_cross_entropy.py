@@ -7,7 +7,14 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import IgnorableLabels, Logits, TargetProbabilities
-from lossd.losses._ops import at_label, counted, is_ignored, log_softmax_counted, times_log
+from lossd.losses._ops import (
+    at_label,
+    counted,
+    is_ignored,
+    log_softmax,
+    log_softmax_counted,
+    times_log,
+)
 from lossd.losses._spec import Card, Example, LossParams
 
 
@@ -69,7 +76,7 @@ def poly_cross_entropy(
     """
     if labels is None:
         assert target_probabilities is not None
-        log_p = torch.log_softmax(logits, dim=1)
+        log_p = log_softmax(logits)
         missed = target_probabilities * -torch.expm1(log_p)
         return (params.epsilon * missed - times_log(target_probabilities, log_p)).sum(1)
     ignored = is_ignored(labels, params.ignore_index)

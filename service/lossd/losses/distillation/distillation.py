@@ -1,7 +1,5 @@
 """Knowledge distillation: a student learns a teacher's softened answers, and maybe labels."""
 
-from typing import Annotated
-
 import torch
 from jaxtyping import Float, Int
 from pydantic import Field
@@ -16,12 +14,8 @@ from lossd.losses._ops import (
     kl_divergence_of,
     log_softmax_counted,
 )
-from lossd.losses._spec import Arg, Card, Example, LossParams
-
-TeacherLogits = Annotated[
-    Float[Tensor, "rows classes *spatial"],
-    Arg(doc="The teacher's raw scores; -inf marks a class that cannot be.", minus_infinity=True),
-]
+from lossd.losses._spec import Card, Example, LossParams
+from lossd.losses.distillation._teacher import TeacherLogits
 
 
 class DistillationParams(LossParams):

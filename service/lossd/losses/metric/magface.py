@@ -17,7 +17,7 @@ class MagfaceParams(LossParams):
 
     scale: float = Field(64.0, gt=0, le=1e6, description="What cosines are multiplied by.")
     shortest: float = Field(10.0, gt=0, le=1e6, description="l_a: lengths below count as this.")
-    range: float = Field(
+    length_range: float = Field(
         100.0, gt=0, le=1e6, description="u_a - l_a: lengths above l_a + this count as that."
     )
     lowest_margin: float = Field(0.45, ge=0, le=1.5, description="At the shortest, in radians.")
@@ -66,11 +66,14 @@ def magface(
     """
     cosine, sine = to_classes(embeddings, proxies, labels)
     length: Tensor = torch.linalg.vector_norm(embeddings, dim=1)
-    longest = params.shortest + params.range
+    longest = params.shortest + params.length_range
     within = (length > params.shortest) & (length < longest)
     bounded = length.detach().clamp(params.shortest, longest)
     length = torch.where(within, length, bounded)
-    margin = params.lowest_margin + params.margin_range * (length - params.shortest) / params.range
+    margin = (
+        params.lowest_margin
+        + params.margin_range * (length - params.shortest) / params.length_range
+    )
     own = plus_margin(at_label(cosine, labels), sine, margin, params.beyond)
     told = softmax_with(params.scale * cosine, params.scale * own, labels)
     return told + params.length_weight * (1.0 / length + length / longest**2)

@@ -24,3 +24,14 @@ def log_gamma_ratio(x: Tensor, y: Tensor | float) -> Tensor:
     for k in range(_SHIFT):
         value = value - torch.log1p(y / (x + k))
     return value
+
+
+def digamma(x: Tensor) -> Tensor:
+    """The derivative of log Gamma, x >= 1. Its own is exact too, of which torch has 9 digits."""
+    large = x + _SHIFT
+    s = 1.0 / large.square()
+    series = 1.0 / 252.0 - s * (1.0 / 240.0 - s / 132.0)
+    value = large.log() - 0.5 / large - s * (1.0 / 12.0 - s * (1.0 / 120.0 - s * series))
+    for k in range(_SHIFT):
+        value = value - 1.0 / (x + k)
+    return value
