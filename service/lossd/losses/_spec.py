@@ -38,6 +38,7 @@ class Arg:
       parameter `unnormalized_targets` and it is true.
     - `boxes`: the last axis is a box in the format that the parameter `box_format` names, `xyxy`
       or `cxcywh`; its sides must not be negative.
+    - `like`: the group of tensors whose names and shapes this group must have.
     """
 
     doc: str
@@ -49,6 +50,7 @@ class Arg:
     index_of: str | None = None
     sums_to_one: str | None = None
     boxes: bool = False
+    like: str | None = None
     role: Literal["input", "state"] = "input"
 
 

@@ -13,6 +13,7 @@ import torch
 from lossd.errors import BadOption, WrongDtype, WrongShape
 from lossd.losses import CATALOG, HIDDEN, InputSpec, LossParams, LossSpec, find
 from lossd.schema._names import check_names, dotted
+from lossd.schema._partners import check_partners, in_order
 from lossd.schema.options import Options, parse_options, parse_params
 from lossd.wire import Message
 
@@ -101,6 +102,7 @@ def _make_plan(
     shapes = {key: _shape_of(spec, each, options) for key, each in given.items()}
     dtypes = {key: _dtype_of(spec, each, options) for key, each in given.items()}
     sizes = _check_shapes(spec, given, shapes)
+    check_partners(spec, shapes)
     items = tuple(n for dim in spec.items for n in sizes[dim])
     _check_form(spec, options, given)
     _check_row_weights(spec, beside.get("row_weights"), sizes)
@@ -109,7 +111,8 @@ def _make_plan(
         params=params,
         options=options,
         inputs=tuple(
-            _input_plan(spec, given[key], shapes[key], dtypes[key], options) for key in given
+            _input_plan(spec, given[key], shapes[key], dtypes[key], options)
+            for key in in_order(spec, given)
         ),
         item_shape=items,
         wrt=_wrt(spec, given, options),
