@@ -35,7 +35,7 @@ class McpParams(LossParams):
     ),
     example=Example(
         {"weights": {"layer": [[0.5, -1.0], [0.25, 2.0]], "head": [2.0, 0.0]}},
-        {"coefficient": 0.01},
+        {"coefficient": 1.0},
     ),
 )
 def mcp(weights: Weights, *, params: McpParams) -> Float[Tensor, ""]:
