@@ -15,6 +15,7 @@ from tritonclient.http import InferenceServerClient, InferInput, InferRequestedO
 from benchmarks._calls import Answer, Call
 from benchmarks._load import Request, Response
 from lossd_client._wire import encode as encode_safetensors
+from lossd_client._wire import pack_all
 
 LOSS = "/v1/losses/cross_entropy"
 MODEL = "/v2/models/cross_entropy/infer"
@@ -67,7 +68,7 @@ def _read_json(response: Response) -> Answer:
 
 
 def _write_safetensors(call: Call) -> Request:
-    parts = encode_safetensors(call.tensors, {"outputs": call.outputs})
+    parts = encode_safetensors(pack_all(call.tensors), {"outputs": call.outputs})
     return posting(LOSS, "application/vnd.safetensors", b"".join(parts))
 
 

@@ -2,6 +2,8 @@
 
 import io
 import json
+import math
+import re
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -12,71 +14,15 @@ import pyarrow as pa
 import torch
 from benchmarks import report
 
+from docs import _choosing, _coverage, _losses
 from lossd import errors
 from lossd.errors import NotAcceptable
-from lossd.losses import CATALOG, LossSpec
-from lossd.schema.describe import cost_of
 from lossd.settings import Settings
 from lossd.wire import ARROW, CODECS, DTYPES, Message
 from lossd.wire.oip import NAMES
 
 ROOT = Path(__file__).parents[1]
-NOTE = "<!-- Written by python -m docs.generate. -->"
-
-
-def losses_page() -> str:
-    parts = [NOTE, "# The losses", ""]
-    families = sorted({spec.family for spec in CATALOG.values()})
-    for family in families:
-        parts += [f"## {family}", ""]
-        for _, spec in sorted(CATALOG.items()):
-            if spec.family == family:
-                parts += _loss(spec)
-    return "\n".join(parts)
-
-
-def _loss(spec: LossSpec) -> list[str]:
-    doc = [line.strip() for line in (spec.fn.__doc__ or "").strip().splitlines()]
-    parts = [f"### {spec.name}", "", *doc, "", f"$$ {spec.formula} $$", ""]
-    parts += ["| input | shape | gradient | meaning |", "|---|---|---|---|"]
-    for name, each in spec.inputs.items():
-        optional = " (optional)" if each.optional else ""
-        gradient = "yes" if each.arg.gradient else ""
-        shape = f"{each.kind} ({', '.join(each.dims)}){', or a group' if each.group else ''}"
-        shape = shape.replace("*", r"\*")
-        parts.append(f"| `{name}`{optional} | {shape} | {gradient} | {each.arg.doc} |")
-    for name, each in spec.inputs.items():
-        if each.needs:
-            parts += ["", f"`{name}` needs {' and '.join(f'`{x}`' for x in each.needs)}."]
-    for names in spec.exactly_one_of:
-        parts += ["", f"Exactly one of {' and '.join(f'`{name}`' for name in names)}."]
-    if spec.params.model_fields:
-        parts += ["", "| parameter | default | meaning |", "|---|---|---|"]
-    for name, field in spec.params.model_fields.items():
-        parts.append(f"| `{name}` | {field.default!r} | {field.description} |")
-    cost = cost_of(spec.name)
-    parts += [
-        "",
-        f"- **Characteristics** {spec.card.characteristics}",
-        f"- **Use** {spec.card.use}",
-        f"- **Stability** {spec.card.stability}",
-        f"- **Data** {spec.card.data}",
-        f"- **Cost** per element, counted on the example: {cost['operations']:g} operations, "
-        f"{cost['transcendentals']:g} of them transcendental, {cost['bytes_float32']:g} bytes.",
-        f"- **Unit** {spec.units}; **rows** {spec.coupling}; **default reduction** "
-        f"{spec.reduction}.",
-        f"- **Source** {spec.source}.",
-        "",
-    ]
-    return parts
-
-
-def table_of_losses() -> str:
-    lines = ["| loss | family | what it is |", "|---|---|---|"]
-    lines += [
-        f"| `{name}` | {spec.family} | {spec.summary} |" for name, spec in sorted(CATALOG.items())
-    ]
-    return "\n".join(lines)
+NUMBER = re.compile(r"-?\d+\.?\d*(?:e[+-]?\d+)?")
 
 
 def table_of_settings() -> str:
@@ -140,7 +86,7 @@ def _in_arrow(x: torch.Tensor) -> str | None:
 
 Tables = Mapping[str, Callable[[], str]]
 README: Tables = {
-    "losses": table_of_losses,
+    "losses": _losses.table_of_families,
     "settings": table_of_settings,
     "errors": table_of_errors,
     "formats": table_of_formats,
@@ -161,22 +107,45 @@ def filled(page: str, tables: Tables) -> str:
 
 
 PAGES: Tables = {
-    "docs/losses.md": losses_page,
+    **_losses.PAGES,
+    "docs/choosing.md": _choosing.page,
+    "docs/coverage.md": _coverage.page,
     "docs/wire.md": partial(filled, "docs/wire.md", {"dtypes": table_of_dtypes}),
     "docs/performance.md": report.page,
     "README.md": partial(filled, "README.md", README),
 }
 
 
+def is_same(a: str, b: str) -> bool:
+    """Whether two pages say the same: numbers to the rounding that processors differ by."""
+    if a == b:
+        return True
+    numbers = [[float(x) for x in NUMBER.findall(text)] for text in (a, b)]
+    close = (math.isclose(x, y, rel_tol=1e-4, abs_tol=1e-6) for x, y in zip(*numbers, strict=False))
+    return NUMBER.sub("0", a) == NUMBER.sub("0", b) and all(close)
+
+
+def is_stale(name: str) -> bool:
+    """Whether a page lags behind the code, or is not there."""
+    path = ROOT / name
+    return not path.exists() or not is_same(path.read_text(), PAGES[name]().rstrip() + "\n")
+
+
+def orphans() -> list[str]:
+    """Pages of families that are no more."""
+    pages = (str(path.relative_to(ROOT)) for path in (ROOT / "docs/losses").glob("*.md"))
+    return [page for page in pages if page not in PAGES]
+
+
 def main() -> int:
-    stale = []
-    for name, page in PAGES.items():
-        text = page().rstrip() + "\n"
-        path = ROOT / name
-        if not path.exists() or path.read_text() != text:
-            stale.append(name)
-            if "--check" not in sys.argv:
-                path.write_text(text)
+    stale = [*orphans(), *(name for name in PAGES if is_stale(name))]
+    if "--check" not in sys.argv:
+        (ROOT / "docs/losses").mkdir(exist_ok=True)
+        for name in stale:
+            if name in PAGES:
+                (ROOT / name).write_text(PAGES[name]().rstrip() + "\n")
+            else:
+                (ROOT / name).unlink()
     print(f"stale: {', '.join(stale)}" if stale else "every page is as the code says")
     return 1 if stale and "--check" in sys.argv else 0
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fastapi import FastAPI
+import orjson
+from fastapi import FastAPI, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from lossd import __version__
-from lossd.api import health, losses, oip, problem, streams
+from lossd.api import batches, health, losses, oip, problem, streams
 from lossd.api.calls import LossCalls
 from lossd.api.edge import Edge
 from lossd.api.exchange import Hots
@@ -71,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
         hots={
             "/v1/losses/": LossCalls(engine, admission, settings),
+            batches.PATH: batches.LossBatches(engine, admission, settings),
             "/v2/models/": oip.Inferences(engine, admission, settings, regions, statistics),
         },
     )
@@ -78,6 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.admission = admission
     app.state.regions, app.state.statistics = regions, statistics
     app.include_router(losses.router)
+    app.include_router(batches.router)
     app.include_router(oip.router)
     app.include_router(streams.router)
     app.include_router(health.router)
@@ -107,9 +110,21 @@ def _state_folder(settings: Settings) -> Path:
 
 
 def _serve_openapi(app: FastAPI) -> None:
+    """Build the document once, and write it once: it is megabytes."""
+    written = b""
+
     def openapi() -> dict[str, Any]:
+        nonlocal written
         if app.openapi_schema is None:
             app.openapi_schema = build_openapi(app)
+            written = orjson.dumps(app.openapi_schema)
         return app.openapi_schema
 
+    async def serve(_: Request) -> Response:
+        openapi()
+        return Response(written, media_type="application/json")
+
     app.openapi = openapi  # type: ignore[method-assign] # FastAPI's documented way to replace it
+    path = str(app.openapi_url)
+    app.router.routes = [each for each in app.router.routes if getattr(each, "path", "") != path]
+    app.add_route(path, serve, include_in_schema=False)

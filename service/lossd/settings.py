@@ -47,6 +47,17 @@ class Settings(BaseSettings):
         description="Most tensor elements in one request, or pairs of rows that a loss compares; "
         "more answer 413.",
     )
+    max_batch_calls: int = Field(
+        1024,
+        ge=1,
+        description="Most calls, points of sweeps included, in one batch; more answer 413.",
+    )
+    max_batch_elements: int = Field(
+        128 * MIB,
+        ge=1,
+        description="Most elements that the calls of one batch may take and pair, added up over "
+        "the calls; more answer 413.",
+    )
     max_linear_logits: int = Field(
         1024 * MIB,
         ge=1,

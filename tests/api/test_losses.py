@@ -13,7 +13,7 @@ from catalog_cases import Case, numbers
 
 from case_requests import CASES, CPU, example, message_of
 from lossd.engine import compute
-from lossd.losses import CATALOG
+from lossd.losses import CATALOG, TOPICS
 from lossd.schema import to_message
 from lossd.wire import CODECS, Codec, Message
 
@@ -132,13 +132,51 @@ def test_the_catalog_lists_every_loss_and_narrows(http: httpx.Client) -> None:
     names = [each["name"] for each in http.get("/v1/losses").json()["losses"]]
     assert names == sorted(CATALOG)
     family = http.get("/v1/losses?family=regression").json()["losses"]
-    assert [each["name"] for each in family] == ["huber", "l1", "log_cosh", "mse", "smooth_l1"]
+    assert [each["name"] for each in family] == sorted(
+        name for name, spec in CATALOG.items() if spec.family == "regression"
+    )
     found = http.get("/v1/losses?search=imbalance").json()["losses"]
     assert "sigmoid_focal" in [each["name"] for each in found]
     kinds = http.get("/v1/losses?kind=weights").json()["losses"]
     assert {each["name"] for each in kinds} == {
         name for name, spec in CATALOG.items() if "weights" in spec.inputs
     }
+
+
+# What one who searches for the word must be shown, if the catalog has it.
+SEARCHES = {
+    "imbalance": ("sigmoid_focal", "class_balanced", "ldam", "logit_adjustment"),
+    "noise": ("generalized_cross_entropy", "symmetric_cross_entropy", "bi_tempered"),
+    "outliers": ("huber", "log_cosh", "cauchy", "tukey_biweight"),
+    "calibration": ("brier", "flsd", "mmce"),
+    "retrieval": ("info_nce", "contrastive", "triplet_margin", "arcface"),
+    "detection": ("sigmoid_focal", "giou", "quality_focal"),
+    "segmentation": ("dice", "lovasz_softmax", "tversky"),
+    "ordinal": ("coral", "corn", "cumulative_link"),
+    "ranking": ("margin_ranking", "listnet", "ranknet"),
+    "rlhf": ("dpo", "kto", "ppo_clip"),
+    "distillation": ("distillation", "kl_divergence"),
+    "sparsity": ("l1_penalty", "elastic_net", "group_lasso", "sparsemax"),
+}
+
+
+@pytest.mark.parametrize("word", SEARCHES)
+def test_a_common_word_finds_what_it_is_about(http: httpx.Client, word: str) -> None:
+    found = [each["name"] for each in http.get(f"/v1/losses?search={word}").json()["losses"]]
+    assert set(SEARCHES[word]) & CATALOG.keys() <= set(found)
+    assert len(found) <= len(CATALOG) / 2
+
+
+def test_what_is_about_a_word_comes_before_what_mentions_it(http: httpx.Client) -> None:
+    found = http.get("/v1/losses?search=noise").json()["losses"]
+    about = ["noise" in each["topics"] for each in found]
+    assert about == sorted(about, reverse=True) and any(about)
+
+
+def test_topics_that_losses_name_are_topics() -> None:
+    names = [topic.name for topic in TOPICS]
+    assert len(names) == len(set(names))
+    assert {name for spec in CATALOG.values() for name in spec.topics} <= set(names)
 
 
 @every_loss

@@ -17,7 +17,10 @@ NONFINITE = {"NaN": float("nan"), "Infinity": float("inf"), "-Infinity": float("
 
 @dataclass(frozen=True)
 class Case:
-    """One call with the values, and the gradients of their sum, that it must give."""
+    """One call with the values, and the gradients of their sum, that it must give.
+
+    `state` and `proximal`, where the loss has them, are what it must answer beside.
+    """
 
     spec: LossSpec
     source: str
@@ -26,6 +29,9 @@ class Case:
     values: Any
     denominator: float | None
     gradients: dict[str, Any]
+    state: dict[str, Any] | None = None
+    proximal: dict[str, Any] | None = None
+    proximal_step: float = 1.0
 
     def tensors(self, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
         """The inputs as the loss's function takes them: groups are tuples of tensors."""
@@ -65,4 +71,7 @@ def load() -> Iterator[Case]:
                 values=each["values"],
                 denominator=each.get("denominator"),
                 gradients=each.get("gradients", {}),
+                state=each.get("state"),
+                proximal=each.get("proximal"),
+                proximal_step=each.get("proximal_step", 1.0),
             )

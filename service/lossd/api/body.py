@@ -5,7 +5,9 @@ import time
 
 import numpy as np
 from starlette.requests import ClientDisconnect
+from starlette.types import Message
 
+from lossd.api._started import Started, start
 from lossd.api.exchange import Incoming
 from lossd.engine import Buffers, Lease
 from lossd.errors import DeadlineExceeded, TooLarge, UnreadableBody
@@ -32,15 +34,18 @@ class BodyReader:
         `UnreadableBody` if empty; `ClientDisconnect`.
         """
         started_s = time.perf_counter()
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                body = await self._read(incoming, lease, in_place, boundary)
-        except TimeoutError as err:
-            raise DeadlineExceeded(
-                "the body did not arrive in time",
-                at="body",
-                expected=f"within {self._timeout_s:g} s (LOSSD_BODY_TIMEOUT_S)",
-            ) from err
+        declared = incoming.header(b"content-length")
+        size = int(declared) if declared.isdecimal() else None
+        if size is not None and size > self._most_bytes:
+            raise self._too_large(f"{declared[:20]} bytes")
+        first = start(incoming.receive())
+        if first.is_done and not first.value.get("more_body", False):  # most small ones: no timer
+            body: Body = _chunk(first.value, lease)
+            if len(body) > self._most_bytes:
+                raise self._too_large("more")
+        else:
+            room = self._room(size, boundary) if in_place and size is not None else None
+            body = await self._read_in_time(incoming, lease, first, room)
         if not len(body):
             raise UnreadableBody(
                 "the body is empty", at="body", expected="a request", got="0 bytes"
@@ -48,41 +53,53 @@ class BodyReader:
         incoming.seconds["read"] = time.perf_counter() - started_s
         return body
 
-    async def _read(self, incoming: Incoming, lease: Lease, in_place: bool, boundary: int) -> Body:
-        declared = incoming.header(b"content-length")
-        size = int(declared) if declared.isdecimal() else None
-        if size is not None and size > self._most_bytes:
-            raise self._too_large(f"{declared[:20]} bytes")
-        first, more = await _receive(incoming, lease)
-        if not more:
-            if len(first) > self._most_bytes:
-                raise self._too_large("more")
-            return first
-        if in_place and size is not None:
-            return await self._fill(incoming, lease, first, size, boundary)
-        chunks, total = [first], len(first)
-        while more:
-            chunk, more = await _receive(incoming, lease)
-            total += len(chunk)
+    async def _read_in_time(
+        self, incoming: Incoming, lease: Lease, first: Started, room: memoryview | None
+    ) -> Body:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                message = first.value if first.is_done else await first.rest()
+                if room is None:
+                    return await self._join(incoming, lease, message)
+                return await self._fill(incoming, lease, message, room)
+        except TimeoutError as err:
+            raise DeadlineExceeded(
+                "the body did not arrive in time",
+                at="body",
+                expected=f"within {self._timeout_s:g} s (LOSSD_BODY_TIMEOUT_S)",
+            ) from err
+
+    def _room(self, size: int, boundary: int) -> memoryview:
+        room: memoryview = self._buffers.take((size,), np.uint8, aligned_at=boundary).data
+        return room
+
+    async def _join(self, incoming: Incoming, lease: Lease, message: Message) -> bytes:
+        chunks, total = [_chunk(message, lease)], 0
+        while True:
+            total += len(chunks[-1])
             if total > self._most_bytes:
                 raise self._too_large("more")
-            chunks.append(chunk)
-        return b"".join(chunks)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+            message = await incoming.receive()
+            chunks.append(_chunk(message, lease))
 
     async def _fill(
-        self, incoming: Incoming, lease: Lease, first: bytes, size: int, boundary: int
-    ) -> memoryview:
-        room: memoryview = self._buffers.take((size,), np.uint8, aligned_at=boundary).data
-        filled, chunk, more = 0, first, True
+        self, incoming: Incoming, lease: Lease, message: Message, room: memoryview
+    ) -> Body:
+        filled = 0
         while True:
+            chunk = _chunk(message, lease)
             end = filled + len(chunk)
-            if end > size:
+            if end > len(room):
                 raise self._too_large("more than Content-Length says")
+            if end and not filled and not message.get("more_body", False):
+                return chunk
             room[filled:end] = chunk
             filled = end
-            if not more:
+            if not message.get("more_body", False):
                 return room[:filled]
-            chunk, more = await _receive(incoming, lease)
+            message = await incoming.receive()
 
     def _too_large(self, got: str) -> TooLarge:
         return TooLarge(
@@ -93,11 +110,10 @@ class BodyReader:
         )
 
 
-async def _receive(incoming: Incoming, lease: Lease) -> tuple[bytes, bool]:
-    """The next bytes of the body, and whether there are more."""
-    message = await incoming.receive()
+def _chunk(message: Message, lease: Lease) -> bytes:
+    """The bytes of the body in a message. Raises `ClientDisconnect`."""
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     chunk: bytes = message.get("body", b"")
     lease.hold(len(chunk))
-    return chunk, message.get("more_body", False)
+    return chunk

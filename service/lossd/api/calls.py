@@ -1,10 +1,9 @@
 """`POST /v1/losses/{loss}`: calls, in any format."""
 
-import time
-from collections.abc import Mapping
 from functools import partial
 
 from lossd.api.body import BodyReader
+from lossd.api.clock import Clock
 from lossd.api.exchange import Answer, Handle, Incoming
 from lossd.engine import Admission, Engine
 from lossd.losses import find
@@ -35,13 +34,13 @@ class LossCalls:
             encoding = incoming.header(b"content-encoding")
             in_place = reader.in_place and not encoding
             body = await self._bodies.read(incoming, lease, in_place=in_place)
-            clock = _Clock(incoming.seconds)
+            clock = Clock(incoming.seconds)
             call = await self._parse(loss, body, encoding, reader)
             clock.note("parse")
             result = await self._engine.submit(call, timeout_s=self._settings.timeout_s)
             clock.skip(result.seconds)
             message = to_message(call, result)
-            small = sum(x.numel() for x in message.tensors.values()) <= SMALL_ELEMENTS
+            small = sum([x.numel() for x in message.tensors.values()]) <= SMALL_ELEMENTS
             write = writer.parts
             parts = write(message) if small else await self._engine.off_loop(write, message)
             clock.note("serialize")
@@ -55,24 +54,3 @@ class LossCalls:
     def _parsed(self, loss: str, body: Body, encoding: str, reader: Codec) -> Call:
         plain = expand(bytes(body), encoding, self._settings.max_body_bytes) if encoding else body
         return parse_call(loss, reader.decode(plain, self._settings.max_elements))
-
-
-class _Clock:
-    """Notes how long each phase of a request took."""
-
-    __slots__ = ("_last_s", "_seconds")
-
-    def __init__(self, seconds: dict[str, float]) -> None:
-        self._seconds = seconds
-        self._last_s = time.perf_counter()
-
-    def note(self, phase: str) -> None:
-        """The time since the last phase ended was this one's."""
-        now_s = time.perf_counter()
-        self._seconds[phase] = now_s - self._last_s
-        self._last_s = now_s
-
-    def skip(self, seconds: Mapping[str, float]) -> None:
-        """Phases that somebody else timed."""
-        self._seconds.update(seconds)
-        self._last_s = time.perf_counter()

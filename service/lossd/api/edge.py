@@ -1,16 +1,11 @@
 """What every answer carries, whatever route it came from: an id, its timing, and no traceback."""
 
-import random
-import re
-
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lossd.api.exchange import Handle, Hots, Incoming, find_hot
 from lossd.api.problem import hung_up, internal_error, problem
 from lossd.errors import LossdError
-
-_SAFE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
 class Edge:
@@ -29,63 +24,53 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
-        seconds: dict[str, float] = {}
-        scope.setdefault("state", {}).update(seconds=seconds, request_id=request_id.decode())
-        named = _Named(send, request_id, seconds)
+        incoming = Incoming(scope, receive)
+        handle = find_hot(self._hots, scope)
+        if handle is not None:
+            await _answer(handle, incoming, scope, send)
+            return
+        scope.setdefault("state", {}).update(
+            seconds=incoming.seconds, request_id=incoming.request_id.decode()
+        )
+        signed = _Signed(send, incoming)
         try:
-            handle = find_hot(self._hots, scope)
-            if handle is None:
-                await self._app(scope, receive, named.send)
-            else:
-                await _answer(handle, scope, receive, named)
+            await self._app(scope, receive, signed.send)
         except Exception:
-            if named.finished:
+            if signed.finished:
                 return  # the app logs and answers what it did not expect, then raises it again
-            if named.started:
+            if signed.started:
                 raise
-            failed = internal_error(request_id.decode(), scope["path"])
-            await failed(scope, receive, named.send)
+            failed = internal_error(incoming.request_id.decode(), scope["path"])
+            await failed(scope, receive, signed.send)
 
 
-async def _answer(handle: Handle, scope: Scope, receive: Receive, named: "_Named") -> None:
+async def _answer(handle: Handle, incoming: Incoming, scope: Scope, send: Send) -> None:
     try:
-        answer = await handle(Incoming(scope, receive))
+        answer = await handle(incoming)
     except LossdError as err:
-        await problem(err, scope["path"])(scope, receive, named.send)
+        failed = problem(err, scope["path"])
     except ClientDisconnect:
-        await hung_up(scope["path"])(scope, receive, named.send)
+        failed = hung_up(scope["path"])
+    except Exception:
+        failed = internal_error(incoming.request_id.decode(), scope["path"])
     else:
-        named.started = True
-        await answer.send(named.plain_send, named.headers())
+        await answer.send(send, incoming.signature())
+        return
+    await failed(scope, incoming.receive, _Signed(send, incoming).send)
 
 
-class _Named:
+class _Signed:
     """Sends, with the id and the timing among the headers."""
 
-    def __init__(self, send: Send, request_id: bytes, seconds: dict[str, float]) -> None:
-        self.plain_send = send
-        self._id, self._seconds = request_id, seconds
+    def __init__(self, send: Send, incoming: Incoming) -> None:
+        self._send, self._incoming = send, incoming
         self.started = self.finished = False
-
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        named = [(b"x-request-id", self._id)]
-        if self._seconds:
-            timing = ", ".join([f"{key};dur={1e3 * s:.3f}" for key, s in self._seconds.items()])
-            named.append((b"server-timing", timing.encode()))
-        return named
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            message = {**message, "headers": [*message.get("headers", []), *self.headers()]}
-        await self.plain_send(message)
+            headers = [*message.get("headers", []), *self._incoming.signature()]
+            message = {**message, "headers": headers}
+        await self._send(message)
         is_body = message["type"] == "http.response.body"
         self.finished = is_body and not message.get("more_body", False)
-
-
-def _request_id(scope: Scope) -> bytes:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _SAFE_ID.fullmatch(value):
-            return bytes(value)
-    return b"%032x" % random.getrandbits(128)

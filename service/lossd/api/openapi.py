@@ -3,6 +3,7 @@
 200 live routes would be matched one after another; the document is built once, from the catalog.
 """
 
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,10 +12,23 @@ from pydantic.json_schema import models_json_schema
 
 from lossd import __version__
 from lossd.losses import CATALOG, LossSpec
-from lossd.schema.body import Answer, Problem, body_model
+from lossd.schema.body import Answer, BatchAnswer, BatchRequest, Problem, body_schema, title_of
 from lossd.schema.describe import example_request
 from lossd.wire import ARROW, CODECS
 
+BATCH_EXAMPLE: dict[str, Any] = {
+    "tensors": {"z": [[2.0, 0.5], [0.1, 1.2]], "y": [0, 1]},
+    "calls": [
+        {"name": "ce", "loss": "cross_entropy", "inputs": {"logits": "z", "labels": "y"}},
+        {
+            "name": "focal",
+            "loss": "focal",
+            "inputs": {"logits": "z", "labels": "y"},
+            "outputs": ["value"],
+            "sweep": [{"gamma": 1.0}, {"gamma": 2.0}],
+        },
+    ],
+}
 _REF = "#/components/schemas/{model}"
 _STATUSES = {
     "400": "The body is not what its Content-Type says.",
@@ -34,14 +48,11 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
         summary="Losses, every row's loss and their gradients.",
         routes=app.routes,
     )
-    bodies = {name: body_model(spec) for name, spec in sorted(CATALOG.items())}
-    models = [(model, "validation") for model in (*bodies.values(), Answer, Problem)]
-    refs, definitions = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type] # list is invariant; the literals are right
     schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    schemas |= definitions["$defs"]
-    for name, model in bodies.items():
-        ref = refs[(model, "validation")]
-        document["paths"][f"/v1/losses/{name}"] = {"post": _operation(CATALOG[name], ref)}
+    schemas |= _schemas()
+    for name, spec in sorted(CATALOG.items()):
+        document["paths"][f"/v1/losses/{name}"] = {"post": _operation(spec)}
+    document["paths"]["/v1/losses:batch"] = {"post": _batch_operation()}
     document["paths"]["/v2/models/{model}/infer"] = {"post": _infer_operation()}
     document["paths"]["/v1/streams/{loss}"] = {"post": _stream_operation()}
     for path in document["paths"].values():
@@ -54,7 +65,21 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     return document
 
 
-def _operation(spec: LossSpec, ref: dict[str, Any]) -> dict[str, Any]:
+@cache
+def _schemas() -> dict[str, Any]:
+    """Those of requests, answers and errors, which are the same in every app of a process."""
+    models = [(model, "validation") for model in (Answer, Problem, BatchRequest, BatchAnswer)]
+    _, definitions = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type] # list is invariant; the literals are right
+    schemas: dict[str, Any] = definitions["$defs"]
+    for _, spec in sorted(CATALOG.items()):
+        body = body_schema(spec, _REF)
+        schemas |= body.pop("$defs")
+        schemas[body["title"]] = body
+    return schemas
+
+
+def _operation(spec: LossSpec) -> dict[str, Any]:
+    ref = {"$ref": _REF.format(model=f"{title_of(spec)}Request")}
     binary = {"schema": {"type": "string", "format": "binary"}}
     others = {name: binary for name in CODECS if name != "application/json"}
     request = {"schema": ref, "example": example_request(spec)}
@@ -68,6 +93,30 @@ def _operation(spec: LossSpec, ref: dict[str, Any]) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": f"The loss, in {spec.units}.",
+                "content": {"application/json": answer} | others,
+            },
+            **{code: _problem(text) for code, text in _STATUSES.items()},
+        },
+    }
+
+
+def _batch_operation() -> dict[str, Any]:
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    others = {name: binary for name in CODECS if name != "application/json"}
+    request = {"schema": {"$ref": _REF.format(model="BatchRequest")}, "example": BATCH_EXAMPLE}
+    answer = {"schema": {"$ref": _REF.format(model="BatchAnswer")}}
+    return {
+        "tags": ["losses"],
+        "summary": "Compute several losses of the same tensors",
+        "description": "The tensors are sent once. Each call is answered, or has its problem, on "
+        "its own. A sweep is a list of parameters; its points are named like `focal[0]`. In binary "
+        "formats tensors are named `<call>.gradients.<input>`, and `answers` and `problems` are "
+        "fields.",
+        "operationId": "batch",
+        "requestBody": {"required": True, "content": {"application/json": request} | others},
+        "responses": {
+            "200": {
+                "description": "An answer or a problem for every call.",
                 "content": {"application/json": answer} | others,
             },
             **{code: _problem(text) for code, text in _STATUSES.items()},

@@ -40,6 +40,15 @@ def add_command(commands: Any) -> None:
     command.add_argument("--reduction", choices=("mean", "sum", "none"))
     command.add_argument("--rows", action="store_true", help="answer every row's loss too")
     command.add_argument("--gradients", action="store_true", help="answer the gradients too")
+    command.add_argument("--state", action="store_true", help="answer the loss's new state too")
+    command.add_argument(
+        "--proximal", nargs="?", const=1.0, type=float, metavar="STEP",
+        help="answer the penalty's proximal operator too, of this step (1)",
+    )  # fmt: skip
+    command.add_argument(
+        "--mining", metavar="JSON", type=json.loads,
+        help='count the hardest items only: \'{"method": "ohem", "keep_fraction": 0.25}\'',
+    )  # fmt: skip
     command.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     command.add_argument("--out", type=Path, help="write the answer here: safetensors, or a table")
     command.add_argument("--url", help="compute on this service instead of in process")
@@ -74,6 +83,8 @@ def _files(arguments: argparse.Namespace, request: Message) -> Message:
 def _table(arguments: argparse.Namespace, request: Message) -> Message:
     if arguments.rows:
         arguments.mistake("--rows goes with --input; the rows of a table are written to --out")
+    if arguments.state or arguments.proximal is not None or arguments.mining is not None:
+        arguments.mistake("--state, --proximal and --mining are of a whole call, so of --input")
     if arguments.gradients and not arguments.out:
         arguments.mistake("the --gradients of a table are written to --out, which is not given")
     try:
@@ -103,6 +114,8 @@ def _request(arguments: argparse.Namespace) -> Message:
             untyped |= found.keys()
     outputs = ["value", *(["rows"] if arguments.rows else [])]
     outputs += ["gradients"] if arguments.gradients else []
+    outputs += ["state"] if arguments.state else []
+    outputs += ["proximal"] if arguments.proximal is not None else []
     fields: dict[str, Any] = {
         "params": {name: _value(text) for name, text in arguments.param},
         "outputs": outputs,
@@ -110,6 +123,11 @@ def _request(arguments: argparse.Namespace) -> Message:
     }
     if arguments.reduction:
         fields["reduction"] = arguments.reduction
+    if arguments.mining is not None:
+        fields["mining"] = arguments.mining
+        outputs.append("kept_indices")
+    if arguments.proximal is not None:
+        fields["proximal_step"] = arguments.proximal
     return Message(tensors, fields, frozenset(untyped))
 
 
@@ -164,8 +182,10 @@ def _text(answer: Message) -> str:
             lines.append(f"{name:12} null")
     if "rows" in tensors and tensors["rows"].ndim:
         lines += [f"rows[{i}]  {x}" for i, x in enumerate(tensors["rows"].tolist())]
+    if "kept_indices" in tensors:
+        lines.append(f"kept         {len(tensors['kept_indices'])}")
     for name, x in tensors.items():
-        if name.startswith("gradients."):
+        if name.startswith(("gradients.", "state.", "proximal.")):
             norm = torch.linalg.vector_norm(x.double()).item()
             lines.append(f"{name:24} shape {list(x.shape)}, norm {norm:.6g}")
     lines += [f"params       {json.dumps(answer.fields['params'])}"]

@@ -17,7 +17,6 @@ from lossd.engine.admission import Admission as Admission
 from lossd.engine.admission import Lease as Lease
 from lossd.engine.blocks import BLOCK_BYTES
 from lossd.engine.compute import compute as compute
-from lossd.engine.compute import pick_kernel
 from lossd.engine.cuda import (
     STAGING_BYTES,
     Lane,
@@ -29,11 +28,10 @@ from lossd.engine.devices import pick_device as pick_device
 from lossd.engine.fold import Fold as Fold
 from lossd.engine.fused import Slices
 from lossd.engine.memory import Buffers as Buffers
+from lossd.engine.small import SmallCalls
 from lossd.errors import DeadlineExceeded, TooLarge
 from lossd.losses import CLASSIFIER, HIDDEN
 from lossd.schema import Call, Result
-
-INLINE_ELEMENTS = 16 * 1024  # a kernel is done with so many before a thread would have begun
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,6 +68,7 @@ class Engine:
         torch.set_num_threads(threads)
         self.buffers = Buffers(pool_bytes)
         self._slices = Slices(threads)
+        self._small = SmallCalls(self.device)
         self._block_bytes = block_bytes
         self._idle: queue.SimpleQueue[Lane | None] = queue.SimpleQueue()
         for _ in range(lanes):
@@ -89,9 +88,9 @@ class Engine:
             self._check_pairs(call)
         if call.is_linear:
             self._check_logits(call)
-        if call.elements <= INLINE_ELEMENTS and pick_kernel(call, self.device):
-            waited_s = time.perf_counter() - queued_s
-            return _with_queue(compute(call, self.device), waited_s)
+        small = self._small.compute(call, queued_s)
+        if small is not None:
+            return small
         job = functools.partial(self._run, call, queued_s, timeout_s)
         return await asyncio.get_running_loop().run_in_executor(self._lanes, job)
 

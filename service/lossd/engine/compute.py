@@ -1,15 +1,18 @@
 """One call, start to end: by a kernel, or by the loss's plain function and autograd."""
 
 import time
+from dataclasses import replace
 
 import torch
 
 from lossd.engine.blocks import BLOCK_BYTES, is_out_of_memory
 from lossd.engine.cuda import Lane, compute_on_lane, open_lane
+from lossd.engine.extras import extras_of
 from lossd.engine.fused import ONE_SLICE, Slices, compute_by_kernel, is_possible
 from lossd.engine.kernels import Kernel, kernel_for
 from lossd.engine.linear import compute_linear
 from lossd.engine.memory import Buffers
+from lossd.engine.mining import compute_mined
 from lossd.engine.plain import compute_plainly as compute_plainly
 from lossd.errors import OutOfMemory
 from lossd.schema import Call, Result, check_values
@@ -40,7 +43,13 @@ def compute(
     """
     started_s = time.perf_counter()
     try:
-        if call.is_linear:
+        if call.options.mining is not None:
+
+            def part(unmined: Call) -> Result:
+                return compute(unmined, device, buffers, slices, lane=lane, block_bytes=block_bytes)
+
+            result = compute_mined(call, part)
+        elif call.is_linear:
             check_values(call)
             result = _compute_linear(call, device, buffers, slices, block_bytes)
         elif device.type == "cuda" or lane is not None:
@@ -48,6 +57,8 @@ def compute(
             result = compute_on_lane(call, lane or open_lane(device), block_bytes)
         else:
             result = _compute_on_cpu(call, device, buffers, slices, block_bytes)
+        if call.extras:
+            result = replace(result, extras={**result.extras, **extras_of(call, device)})
     except (RuntimeError, MemoryError) as err:
         if not is_out_of_memory(err):
             raise

@@ -16,6 +16,8 @@ def condense(
     Inputs that have no rows (penalised weights, shared inputs) stay dense in every form. The others
     get the names that they are answered by.
     """
+    if call.options.gradient_form in ("dense", "recipe"):
+        return dict(gradients), {}
     dense: dict[str, Tensor] = {}
     condensed: dict[str, Tensor] = {}
     for name, gradient in gradients.items():

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from lossd.engine.kernels import OVERFLOW, SUSPECT, Job, Kernel, Rows
 from lossd.engine.kernels._arrays import as_tensor, dtype_of_array
 from lossd.engine.memory import Buffers
 from lossd.engine.reduce import gradient_overflows, reduce_sums
+from lossd.floats import narrow
 from lossd.schema import Call, Result, Warned
 
 SLICE_ELEMENTS = 64 * 1024  # fewer are not worth another thread
@@ -82,6 +84,12 @@ def compute_by_kernel(
     return result_of(call, job, denominator, dense, condensed, warnings)
 
 
+@lru_cache(64)
+def _alike(scale: float) -> NDArray[np.float32]:
+    """The outer of items that all count alike. Nobody writes to it."""
+    return np.array([[scale]], np.float32)
+
+
 def result_of(
     call: Call,
     job: Job,
@@ -94,7 +102,7 @@ def result_of(
     rows, per_row = call.item_shape[0], math.prod(call.item_shape[1:])
     row_weights = None if call.row_weights is None else call.row_weights.numpy()
     weighted = _weighted(job.sums, row_weights)
-    total = float(weighted.sum())
+    total = float(np.add.reduce(weighted))
     value, _, warnings = reduce_sums(call.reduction, total, denominator)
     return Result(
         value=value,
@@ -103,7 +111,7 @@ def result_of(
         count=rows * per_row,
         rows=_rows(call, job, weighted, row_weights),
         gradients=gradients,
-        condensed={**condensed, **_recipe(call, job)},
+        condensed=condensed if job.factor is None else {**condensed, **_recipe(call, job)},
         warnings=(*warnings, *more_warnings),
     )
 
@@ -131,7 +139,7 @@ def outer_of(
     elif row_weights is not None:
         outer = (scale * row_weights)[:, None]
     else:
-        return np.array([[scale]], np.float32)
+        return _alike(scale)
     with np.errstate(over="ignore"):  # what float32 does not hold is infinite in it
         return np.ascontiguousarray(outer, np.float32)
 
@@ -181,13 +189,20 @@ def _rows(
     if "rows" not in call.options.outputs:
         return None
     if job.values is None:
-        return torch.from_numpy(weighted).to(torch.float32).view(call.item_shape)
+        return torch.from_numpy(_narrowed(weighted).reshape(call.item_shape))
     values = job.values
     if row_weights is not None:
         with np.errstate(over="ignore"):
             factors = row_weights.astype(np.float32)[:, None]
         values = np.multiply(values, factors, out=np.zeros_like(values), where=factors != 0)
     return torch.from_numpy(values.reshape(call.item_shape))
+
+
+def _narrowed(x: NDArray[np.float64]) -> NDArray[np.float32]:
+    """In float32; what it does not hold is infinite in it."""
+    rounded = np.empty(x.shape, np.float32)
+    narrow(x, rounded)
+    return rounded
 
 
 def _recipe(call: Call, job: Job) -> dict[str, Tensor]:

@@ -47,7 +47,8 @@ class Buffers:
         kind = np.dtype(dtype)
         size = math.prod(shape) * kind.itemsize
         if size < LEAST_BYTES and not aligned_at:
-            return self._make(size).view(kind).reshape(shape)
+            ordinary = self._make is _pageable
+            return np.empty(shape, kind) if ordinary else self._make(size).view(kind).reshape(shape)
         room = self._room(size + _ALIGNMENT)
         start = -(room.ctypes.data + aligned_at) % _ALIGNMENT
         return room[start : start + size].view(kind).reshape(shape)

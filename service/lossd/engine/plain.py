@@ -34,16 +34,23 @@ def compute_plainly(call: Call, device: torch.device, block_bytes: int = BLOCK_B
     return whole.result(call, denominator)
 
 
+def weights_of(call: Call) -> Tensor | None:
+    """Each item's share of the denominator, without row weights; None is 1 each."""
+    weigh = call.spec.weights
+    if weigh is None:
+        return None
+    wanted = {key: x for key, x in call.inputs.items() if key in call.spec.weights_inputs}
+    with torch.no_grad():
+        return weigh(**call.arguments(wanted), params=call.params)
+
+
 def denominator_of(call: Call) -> float:
     """What the sum is divided by in a mean: known before the values are."""
-    weigh, row_weights = call.spec.weights, call.row_weights
-    if weigh is None:
+    weights, row_weights = weights_of(call), call.row_weights
+    if weights is None:
         if row_weights is None:
             return float(math.prod(call.item_shape))
         return _total(row_weights) * math.prod(call.item_shape[1:])
-    wanted = {key: x for key, x in call.inputs.items() if key in call.spec.weights_inputs}
-    with torch.no_grad():
-        weights = weigh(**call.arguments(wanted), params=call.params)
     if row_weights is not None:
         weights = weights * row_weights.view(-1, *([1] * (weights.ndim - 1)))
     return _total(weights)
@@ -56,6 +63,7 @@ def _total(x: Tensor) -> float:
 def _rows_in(block_bytes: int, call: Call) -> int:
     """How many rows fit: a guess, for where it is too high the block is halved."""
     elements = sum(x[:1].numel() for key, x in call.inputs.items() if has_rows(call, key))
+    elements += call.paired_elements  # of one row: only rows that stand alone are cut
     bytes_per_row = elements * call.compute_dtype.itemsize * _TENSORS
     return max(1, block_bytes // max(1, bytes_per_row))
 
@@ -140,8 +148,12 @@ def _compute(call: Call, device: torch.device, denominator: float) -> Result:
 
 def _leaf(call: Call, x: Tensor, device: torch.device, differentiable: bool) -> Tensor:
     """In the compute dtype where it gets a gradient, which is then rounded once, at the end."""
-    leaf = x.to(device, call.compute_dtype if differentiable else x.dtype).detach()
-    return leaf.requires_grad_(differentiable)
+    dtype = call.compute_dtype if differentiable else x.dtype
+    if call.shared is None or device.type != "cpu":
+        return x.to(device, dtype).detach().requires_grad_(differentiable)
+    leaf = call.shared.cast(x, dtype).detach().requires_grad_(differentiable)
+    call.shared.lend(leaf)
+    return leaf
 
 
 def _per_item(row_weights: Tensor | None, values: Tensor) -> Tensor | None:

@@ -12,8 +12,12 @@ from lossd.losses._linear import CLASSIFIER as CLASSIFIER
 from lossd.losses._linear import CLASSIFIER_BIAS as CLASSIFIER_BIAS
 from lossd.losses._linear import HIDDEN as HIDDEN
 from lossd.losses._linear import LOGITS as LOGITS
+from lossd.losses._shared import Shared as Shared
 from lossd.losses._spec import InputSpec as InputSpec
 from lossd.losses._spec import LossParams as LossParams
 from lossd.losses._spec import LossSpec as LossSpec
+from lossd.losses._spec import inputs_of as inputs_of
+from lossd.losses._topics import TOPICS as TOPICS
+from lossd.losses._topics import topics_of as topics_of
 
 discover(__name__, __path__)

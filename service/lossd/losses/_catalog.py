@@ -15,8 +15,10 @@ from lossd.losses._spec import (
     Coupling,
     Example,
     LossSpec,
+    Proximal,
     Reduction,
     SoftmaxRecipe,
+    inputs_of,
     read_signature,
 )
 
@@ -37,8 +39,11 @@ def loss(
     reduction: Reduction = "mean",
     version: int = 1,
     recipe: SoftmaxRecipe | None = None,
-    matrices: tuple[tuple[str, str], ...] = (),
+    matrices: tuple[tuple[str, ...], ...] = (),
     linear: bool = False,
+    state: Callable[..., Mapping[str, Tensor]] | None = None,
+    proximal: Callable[..., Mapping[str, Proximal]] | None = None,
+    topics: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., Tensor]], Callable[..., Tensor]]:
     """Put a loss in the catalog under its function's name, which must be its file's name too.
 
@@ -52,10 +57,17 @@ def loss(
     - `coupling`: `independent` if no row's value depends on another row; calls that are not must
       never share a batch.
     - `recipe`: how a caller rebuilds the gradient of `logits` from one number per item.
-    - `matrices`: pairs of dimensions of which the loss builds a matrix, of each with each. Their
-      elements count against the limit of a request.
+    - `matrices`: pairs or triples of dimensions of which the loss builds a tensor, of each with
+      each. Their elements count against the limit of a request.
     - `linear`: of a loss of one item per row of `logits`: the engine may make them of `hidden` and
       `classifier`, a few rows at a time. The function knows nothing of it.
+    - `state`: the new state, by the name of each input whose role is state. It takes by name the
+      inputs that it needs, and `params`; it sees all rows of a call at once, and has no gradient.
+    - `proximal`: of penalties: argmin over w of penalty(w) + |w - v|^2 / (2 step) at the inputs v
+      that have a gradient, by their names. It takes them, `step` and `params`.
+
+    A dimension that is named as a parameter has that parameter's size.
+    - `topics`: names of topics that neither the family nor the card's use says.
     """
 
     def register(fn: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -82,15 +94,34 @@ def loss(
             recipe=recipe,
             matrices=matrices,
             linear=linear,
+            state=state,
+            proximal=proximal,
+            topics=topics,
             **signature,
         )
         for key in spec.weights_inputs:
             if spec.inputs[key].arg.gradient:
                 raise RuntimeError(f"{name}: {key} has a gradient and cannot weigh the denominator")
+        _check_extras(spec)
         _registered[name] = spec
         return fn
 
     return register
+
+
+def _check_extras(spec: LossSpec) -> None:
+    """Raises `RuntimeError` where inputs and second functions do not fit each other."""
+    if bool(spec.state_inputs) != bool(spec.state):
+        raise RuntimeError(f"{spec.name}: a state needs both inputs of that role and a function")
+    for key in spec.state_inputs:
+        if spec.inputs[key].arg.gradient or spec.inputs[key].group:
+            raise RuntimeError(f"{spec.name}: {key} is a state: one tensor, without a gradient")
+    for fn in (spec.state, spec.proximal):
+        unknown = set(() if fn is None else inputs_of(fn)) - set(spec.inputs)
+        if unknown:
+            raise RuntimeError(f"{spec.name}: there is no input {', '.join(sorted(unknown))}")
+    if spec.state and spec.linear:
+        raise RuntimeError(f"{spec.name}: a linear loss never has all its logits, so no state")
 
 
 def find(name: str) -> LossSpec:

@@ -72,3 +72,10 @@ LogitScale = Annotated[
         low=0,
     ),
 ]
+RowLogits = Annotated[
+    Float[Tensor, "rows classes"], Arg(doc="Raw score of each class.", gradient=True)
+]
+RowLabels = Annotated[Int[Tensor, "rows"], Arg(doc="Class of each row.", index_of="classes")]
+MultiLabels = Annotated[
+    Int[Tensor, "rows classes"], Arg(doc="1: the class is a label of the row.", values=(0, 1))
+]

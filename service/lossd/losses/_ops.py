@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from lossd.losses._shared import log_softmax as log_softmax
+
 
 def positive_part(x: Tensor) -> Tensor:
     """max(0, x). The subgradient at 0 is 0 (clamp_min gives 1, maximum gives 1/2)."""
@@ -82,7 +84,7 @@ def log_softmax_counted(logits: Tensor, ignored: Tensor) -> Tensor:
     They are masked before the softmax, not after: the gradient through an item whose logits are
     all -inf is NaN even where it is not used.
     """
-    return torch.log_softmax(logits.masked_fill(ignored.unsqueeze(1), 0.0), dim=1)
+    return log_softmax(logits, ignored)
 
 
 def one_hot(labels: Tensor, like: Tensor) -> Tensor:
@@ -100,3 +102,26 @@ def kl_divergence_of(log_p: Tensor, log_q: Tensor) -> Tensor:
     impossible = log_ratio == torch.inf
     terms = p * log_ratio.masked_fill(impossible, 0.0)
     return terms.masked_fill(impossible, torch.inf).sum(1)
+
+
+def log1mexp(x: Tensor) -> Tensor:
+    """log(1 - e^x) for x < 0, exact to rounding at both ends. Its input must stay below 0."""
+    near = x > -0.6931
+    return torch.where(
+        near,
+        torch.log(-torch.expm1(x.masked_fill(~near, -0.5))),
+        torch.log1p(-torch.exp(x.masked_fill(near, -1.0))),
+    )
+
+
+def soft_threshold(x: Tensor, by: float) -> Tensor:
+    """x moved to 0 by so much, and not beyond."""
+    return torch.sign(x) * positive_part(x.abs() - by)
+
+
+def log1p_square(z: Tensor, b: Tensor) -> Tensor:
+    """log(1 + z^2 / b) of z >= 0 and b > 0, also where z^2 is too large for its dtype."""
+    far = z > b.sqrt()
+    near_z, far_z = z.masked_fill(far, 0.0), z.masked_fill(~far, 1.0)
+    beyond = 2.0 * far_z.log() - b.log() + torch.log1p(b / far_z / far_z)
+    return torch.where(far, beyond, torch.log1p(near_z.square() / b))

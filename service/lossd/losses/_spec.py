@@ -13,8 +13,10 @@ from torch import Tensor
 Kind = Literal["float", "int"]
 Coupling = Literal["independent", "segments", "coupled", "whole"]
 Reduction = Literal["mean", "sum"]
+Proximal = Tensor | tuple[Tensor, ...]  # of one input; a tuple of a group, in its order
 
-RESERVED = frozenset({"row_weights", "cotangent", "params"})  # names that the request itself uses
+# Names that the request and the engine themselves use.
+RESERVED = frozenset({"row_weights", "cotangent", "params", "step"})
 
 
 class LossParams(BaseModel):
@@ -33,9 +35,13 @@ class Arg:
     - `minus_infinity`: -inf is legal (a class that cannot be).
     - `index_of`: the dimension that an int input counts along; checked before the device sees it,
       because one bad index on CUDA kills the process for every caller. The parameter
-      `ignore_index`, where the loss has one, names the only other legal value.
+      `ignore_index`, where the loss has one, names the only other legal value. `index_past` is how
+      many values past the dimension's size are legal too: a length counts to the end, and between
+      thresholds there is one class more than thresholds.
     - `sums_to_one`: the dimension along which the values must sum to 1, unless the loss has the
       parameter `unnormalized_targets` and it is true.
+    - `role`: a state is what the state function of an earlier call answered under the same name;
+      it is optional where a first call has none.
     - `boxes`: the last axis is a box in the format that the parameter `box_format` names, `xyxy`
       or `cxcywh`; its sides must not be negative.
     - `like`: the group of tensors whose names and shapes this group must have.
@@ -48,6 +54,7 @@ class Arg:
     values: tuple[int, ...] | None = None
     minus_infinity: bool = False
     index_of: str | None = None
+    index_past: int = 0
     sums_to_one: str | None = None
     boxes: bool = False
     like: str | None = None
@@ -131,8 +138,29 @@ class LossSpec:
     reduction: Reduction
     version: int
     recipe: SoftmaxRecipe | None = None
-    matrices: tuple[tuple[str, str], ...] = ()  # the sizes of what pairs up, beyond the inputs
+    matrices: tuple[tuple[str, ...], ...] = ()  # the sizes of what pairs up, beyond the inputs
     linear: bool = False  # whether hidden and classifier may stand in for logits
+    state: Callable[..., Mapping[str, Tensor]] | None = None
+    proximal: Callable[..., Mapping[str, Proximal]] | None = None
+    dims_of_params: tuple[str, ...] = ()  # dimensions whose size is the parameter of that name
+
+    @property
+    def extra_outputs(self) -> tuple[str, ...]:
+        """What can be asked for beside value, rows and gradients, by the names in `outputs`."""
+        extras = {"state": self.state, "proximal": self.proximal}
+        return tuple(name for name, fn in extras.items() if fn is not None)
+
+    @property
+    def state_inputs(self) -> tuple[str, ...]:
+        """The inputs that an earlier call's state goes back in by."""
+        return tuple(name for name, each in self.inputs.items() if each.arg.role == "state")
+
+    @property
+    def proximal_inputs(self) -> tuple[str, ...]:
+        """The inputs that the proximal operator moves."""
+        return self.gradients if self.proximal else ()
+
+    topics: tuple[str, ...] = ()  # beyond those that the family and the card say
 
     @property
     def gradients(self) -> tuple[str, ...]:
@@ -142,9 +170,7 @@ class LossSpec:
     @property
     def weights_inputs(self) -> tuple[str, ...]:
         """The inputs that the denominator is computed from."""
-        if self.weights is None:
-            return ()
-        return tuple(key for key in inspect.signature(self.weights).parameters if key != "params")
+        return () if self.weights is None else inputs_of(self.weights)
 
     @property
     def continuous(self) -> tuple[str, ...]:
@@ -156,6 +182,12 @@ class LossSpec:
     def summary(self) -> str:
         """First line of the docstring."""
         return (inspect.getdoc(self.fn) or "").partition("\n")[0]
+
+
+def inputs_of(fn: Callable[..., Any]) -> tuple[str, ...]:
+    """The inputs that a second function of a loss takes, by their names."""
+    names = inspect.signature(fn).parameters
+    return tuple(name for name in names if name not in ("params", "step"))
 
 
 def read_signature(fn: Callable[..., Tensor]) -> dict[str, Any]:
@@ -170,11 +202,13 @@ def read_signature(fn: Callable[..., Tensor]) -> dict[str, Any]:
         for name in parameters
         if name != "params"
     }
+    dims = dict.fromkeys(dim for each in inputs.values() for dim in each.dims)
     return {
         "name": fn.__name__,
         "params": hints["params"],
         "inputs": inputs,
         "items": tuple(hints["return"].dim_str.split()),
+        "dims_of_params": tuple(dim for dim in dims if dim in hints["params"].model_fields),
     }
 
 

@@ -25,7 +25,7 @@ def check_values(call: Call) -> None:
         want = spec.inputs[key.partition("/")[0]]
         at = f"inputs.{key.replace('/', '.', 1)}"
         if want.kind == "int":
-            _check_labels(spec, want, x, inputs, ignore_index, at)
+            _check_labels(call, want, x, ignore_index, at)
             continue
         if options.nonfinite == "refuse":
             _check_finite(want, x, at)
@@ -81,7 +81,8 @@ def _check_range(want: InputSpec, x: Tensor, at: str) -> None:
 
 
 def _check_sums(want: InputSpec, x: Tensor, at: str) -> None:
-    axis = want.dims.index(want.arg.sums_to_one or "")
+    # The last of its name: the rows of a matrix of classes by classes are what sums to 1.
+    axis = len(want.dims) - 1 - want.dims[::-1].index(want.arg.sums_to_one or "")
     sums = x.double().sum(axis)
     bad = (sums - 1).abs() > _SUM_TOLERANCE.get(x.dtype, 1e-2)
     if bool(bad.any()):
@@ -105,12 +106,7 @@ def _check_boxes(x: Tensor, box_format: str, at: str) -> None:
 
 
 def _check_labels(
-    spec: LossSpec,
-    want: InputSpec,
-    x: Tensor,
-    inputs: Mapping[str, Tensor],
-    ignore_index: int | None,
-    at: str,
+    call: Call, want: InputSpec, x: Tensor, ignore_index: int | None, at: str
 ) -> None:
     if want.arg.values is not None:
         bad = torch.ones_like(x, dtype=torch.bool)
@@ -118,7 +114,7 @@ def _check_labels(
             bad &= x != value
         expected = f"one of {', '.join(map(str, want.arg.values))}"
     elif want.arg.index_of is not None:
-        size = _size_of(spec, inputs, want.arg.index_of)
+        size = _size_of(call, want.arg.index_of) + want.arg.index_past
         if not x.numel() or (int(x.min()) >= 0 and int(x.max()) < size):
             return
         bad = (x < 0) | (x >= size)
@@ -132,12 +128,14 @@ def _check_labels(
         raise _refuse(OutOfRange, bad, x, at, expected)
 
 
-def _size_of(spec: LossSpec, inputs: Mapping[str, Tensor], dim: str) -> int:
-    for key, x in inputs.items():
-        dims = spec.inputs[key.partition("/")[0]].dims
+def _size_of(call: Call, dim: str) -> int:
+    if dim in call.spec.dims_of_params:
+        return int(getattr(call.params, dim))
+    for key, x in call.inputs.items():
+        dims = call.spec.inputs[key.partition("/")[0]].dims
         if dim in dims:
             return int(x.shape[dims.index(dim)])
-    raise AssertionError(f"{spec.name}: no input has the dimension {dim}")
+    raise AssertionError(f"{call.spec.name}: no input has the dimension {dim}")
 
 
 def _check_some_class_is_possible(

@@ -1,11 +1,12 @@
-"""The pydantic model of each loss's request, from its signature: for OpenAPI and clients.
+"""The schema of each loss's request, from its signature: for OpenAPI and clients.
 
 Requests are not read through these models: tensors do not pass through Python objects.
 """
 
+from functools import cache
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
 
 from lossd.losses import InputSpec, LossSpec
 from lossd.schema.options import Options
@@ -83,6 +84,15 @@ class Answer(BaseModel):
         None, description="The factor f of each item: its gradient is f (p sum(u) - u)."
     )
     recipe: Recipe | None = Field(None, description="What u is made of, with the form recipe.")
+    state: dict[str, Nested] | None = Field(
+        None, description="The new state, by the names of the inputs that it goes back in by."
+    )
+    proximal: dict[str, Nested] | None = Field(
+        None, description="The proximal operator at each differentiable input, in its shape."
+    )
+    kept_indices: Nested | None = Field(
+        None, description="Where the values that mining kept are in the flattened rows, ascending."
+    )
     params: dict[str, Any] = Field(description="Every parameter as used.")
     warnings: list[Warned]
 
@@ -101,22 +111,103 @@ class Problem(BaseModel):
     indices: list[list[int]] | None = Field(None, description="At most ten offending elements.")
 
 
-def body_model(spec: LossSpec) -> type[BaseModel]:
-    """The model of a loss's JSON request."""
-    closed = ConfigDict(extra="forbid")
-    title = "".join(word.capitalize() for word in spec.name.split("_"))
-    fields: dict[str, Any] = {name: _input(each) for name, each in spec.inputs.items()}
-    inputs = create_model(f"{title}Inputs", __config__=closed, **fields)
-    rest: dict[str, Any] = {
-        "params": (spec.params, Field(spec.params(), description="Parameters of the loss.")),
-        **{name: (each.annotation, each) for name, each in Options.model_fields.items()},
-        "row_weights": (AnyTensor | None, Field(None, description="A weight per row, >= 0.")),
-        "cotangent": (AnyTensor | None, Field(None, description=_COTANGENT)),
+class BatchCall(Options):
+    """One call of a batch: a call whose tensors are named, with the same options."""
+
+    name: str | None = Field(
+        None,
+        pattern="^[A-Za-z0-9_-]{1,64}$",
+        description="What it is answered by. Default: its place in the list, from 0.",
+    )
+    loss: str
+    inputs: dict[str, str | dict[str, str]] = Field(
+        description="The tensor of the batch that each input is; of a group, one per member."
+    )
+    params: dict[str, Any] = Field(default={}, description="Parameters of the loss.")
+    sweep: list[dict[str, Any]] | None = Field(
+        None,
+        min_length=1,
+        description="Parameters of each point, over params; point i is answered by name[i].",
+    )
+    row_weights: str | None = Field(None, description="The tensor of weights, a number per row.")
+    cotangent: str | None = Field(None, description="The tensor of cotangents.")
+
+
+class BatchRequest(BaseModel):
+    """Several calls of tensors that are sent once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    tensors: dict[str, AnyTensor | dict[str, AnyTensor]]
+    calls: list[BatchCall] = Field(min_length=1)
+
+
+class BatchAnswer(BaseModel):
+    """Every call is in one of them, by its name."""
+
+    answers: dict[str, Answer]
+    problems: dict[str, Problem]
+
+
+def title_of(spec: LossSpec) -> str:
+    """What the names of a loss's schemas begin with."""
+    return "".join(word.capitalize() for word in spec.name.split("_"))
+
+
+class _Beside(Options):
+    row_weights: AnyTensor | None = Field(None, description="A weight per row, >= 0.")
+    cotangent: AnyTensor | None = Field(None, description=_COTANGENT)
+
+
+def body_schema(spec: LossSpec, ref_template: str = "#/$defs/{model}") -> dict[str, Any]:
+    """The JSON Schema of a loss's request, with what it refers to in `$defs`.
+
+    Written out from the signature: a pydantic model for each of some hundred losses takes seconds.
+    """
+    title = title_of(spec)
+    beside = _beside(ref_template)
+    params = spec.params.model_json_schema(ref_template=ref_template)
+    more = params.pop("$defs", {})
+    tensor = {"$ref": ref_template.format(model="Tensor")}
+    inputs = {
+        "additionalProperties": False,
+        "properties": {name: _input(each, tensor) for name, each in spec.inputs.items()},
+        "required": [name for name, each in spec.inputs.items() if not each.optional],
+        "title": f"{title}Inputs",
+        "type": "object",
     }
-    return create_model(f"{title}Request", __config__=closed, inputs=(inputs, ...), **rest)
+    if not inputs["required"]:
+        del inputs["required"]
+    defaults = spec.params().model_dump(mode="json")
+    return {
+        "$defs": {
+            f"{title}Inputs": inputs,
+            spec.params.__name__: params,
+            **more,
+            **beside["$defs"],
+        },
+        "additionalProperties": False,
+        "properties": {
+            "inputs": {"$ref": ref_template.format(model=f"{title}Inputs")},
+            "params": {
+                "$ref": ref_template.format(model=spec.params.__name__),
+                "default": defaults,
+                "description": "Parameters of the loss.",
+            },
+            **beside["properties"],
+        },
+        "required": ["inputs"],
+        "title": f"{title}Request",
+        "type": "object",
+    }
 
 
-def _input(spec: InputSpec) -> tuple[Any, Any]:
+@cache
+def _beside(ref_template: str) -> dict[str, Any]:
+    return _Beside.model_json_schema(ref_template=ref_template)
+
+
+def _input(spec: InputSpec, tensor: dict[str, Any]) -> dict[str, Any]:
     text = f"{spec.arg.doc} {spec.kind} ({', '.join(spec.dims)})."
     low, high = spec.arg.low, spec.arg.high
     if low is not None or high is not None:
@@ -125,7 +216,10 @@ def _input(spec: InputSpec) -> tuple[Any, Any]:
         )
     if spec.arg.values:
         text += f" One of {', '.join(map(str, spec.arg.values))}."
-    annotation: Any = AnyTensor | dict[str, AnyTensor] if spec.group else AnyTensor
-    if spec.optional:
-        return annotation | None, Field(None, description=text)
-    return annotation, Field(description=text)
+    forms: list[dict[str, Any]] = [{"items": {}, "type": "array"}, tensor]
+    if spec.group:
+        forms.append({"additionalProperties": {"anyOf": forms[:2]}, "type": "object"})
+    schema = {"anyOf": forms, "description": text, "title": spec.name.replace("_", " ").title()}
+    return (
+        schema | {"anyOf": [*forms, {"type": "null"}], "default": None} if spec.optional else schema
+    )

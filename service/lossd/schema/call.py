@@ -1,5 +1,6 @@
 """A call and its result: what the engine trusts, and what it answers."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lossd.losses import CLASSIFIER, HIDDEN, LossParams, LossSpec
+from lossd.losses import CLASSIFIER, HIDDEN, LossParams, LossSpec, Shared
 from lossd.schema.options import Options, Reduction
+from lossd.schema.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,10 @@ class Call:
     compute with them before. Inputs are on the CPU, in the dtype that the caller sent. A group of
     named tensors appears in `inputs` as `name/member`, one entry each. `item_shape` is that of the
     values, with rows first; () where there is one value for the whole call. `places` is memory that
-    dense gradients may be written to, by their inputs, where it is as large as they are.
+    dense gradients may be written to, by their inputs, where it is as large as they are. `extras`
+    are what is wanted beside value, rows and gradients. `shared` is what other calls of the same
+    tensors have computed of them. `plan` is what a whole request's call was made by, the same one
+    for the like of it.
     """
 
     spec: LossSpec
@@ -33,6 +38,9 @@ class Call:
     cotangent: Tensor | None = None
     wrt: tuple[str, ...] = ()
     places: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    extras: tuple[str, ...] = ()
+    plan: Plan | None = None
+    shared: Shared | None = None
 
     @property
     def reduction(self) -> Reduction:
@@ -53,14 +61,14 @@ class Call:
 
     @property
     def paired_elements(self) -> int:
-        """The elements of the matrices of pairs that the loss builds of its inputs."""
+        """The elements of the matrices of pairs, or of triplets, that the loss builds."""
         sizes = {
             dim: x.shape[i]
             for key, x in self.inputs.items()
             for i, dim in enumerate(self.spec.inputs[key.partition("/")[0]].dims)
             if not dim.startswith("*")
         }
-        return sum(sizes.get(a, 0) * sizes.get(b, 0) for a, b in self.spec.matrices)
+        return sum(math.prod(sizes.get(dim, 0) for dim in dims) for dims in self.spec.matrices)
 
     @property
     def is_linear(self) -> bool:
@@ -81,8 +89,9 @@ class Call:
 
     def as_sent(self, name: str, gradient: Tensor) -> Tensor:
         """A gradient with its classes on the axis where the caller has them."""
-        dims = self.spec.inputs[name.partition("/")[0]].dims
-        if self.options.class_axis == 1 or dims[:2] != ("rows", "classes"):
+        if self.options.class_axis == 1:
+            return gradient
+        if self.spec.inputs[name.partition("/")[0]].dims[:2] != ("rows", "classes"):
             return gradient
         return gradient.movedim(1, self.options.class_axis)
 
@@ -111,8 +120,8 @@ class Result:
 
     `count` is the number of items, ignored ones included. `value` is None where nothing counts or
     no reduction was asked for. `condensed` holds, by the names that they are answered by, gradients
-    that were asked for in another form than dense. `seconds` takes the time of each
-    phase from whoever measures it.
+    that were asked for in another form than dense; `extras`, likewise, new states and proximal
+    operators. `seconds` takes the time of each phase from whoever measures it.
     """
 
     value: float | None
@@ -122,5 +131,6 @@ class Result:
     rows: Tensor | None
     gradients: Mapping[str, Tensor]
     condensed: Mapping[str, Tensor] = field(default_factory=dict)
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
     seconds: dict[str, float] = field(default_factory=dict)

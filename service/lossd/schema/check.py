@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from lossd.errors import BadOption, OutOfRange
+from lossd.floats import narrow
 from lossd.schema.call import Call
 from lossd.schema.options import Options
 from lossd.schema.plan import InputPlan, Plan, plan_call
@@ -27,6 +28,8 @@ def parse_call(name: str, message: Message) -> Call:
         row_weights=_row_weights(tensors["row_weights"]) if "row_weights" in tensors else None,
         cotangent=_cotangent(tensors["cotangent"], plan) if "cotangent" in tensors else None,
         wrt=plan.wrt,
+        extras=plan.extras,
+        plan=plan,
     )
 
 
@@ -47,18 +50,15 @@ def _as_real(x: Tensor, dtype: torch.dtype, at: str) -> Tensor:
     if dtype != torch.float32 or x.dtype != torch.float64:
         return x.to(dtype)
     wide = x.numpy()
-    with np.errstate(over="ignore"):
-        cast = wide.astype(np.float32)
-    fits = np.isfinite(cast)
-    if not fits.all():
-        lost = ~fits & np.isfinite(wide)
-        if lost.any():
-            raise OutOfRange(
-                "too large for float32",
-                at=at,
-                expected="|x| < 3.4e38, or the option dtype float64",
-                indices=np.argwhere(lost)[:10].tolist(),
-            )
+    cast = np.empty(wide.shape, np.float32)
+    if not narrow(wide, cast):
+        lost = np.isfinite(wide) & ~np.isfinite(cast)
+        raise OutOfRange(
+            "too large for float32",
+            at=at,
+            expected="|x| < 3.4e38, or the option dtype float64",
+            indices=np.argwhere(lost)[:10].tolist(),
+        )
     return torch.from_numpy(cast)
 
 

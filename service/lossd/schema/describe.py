@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from lossd.errors import BadOption
-from lossd.losses import CATALOG, InputSpec, LossSpec, count_cost, find
-from lossd.schema.body import body_model
+from lossd.losses import CATALOG, InputSpec, LossSpec, count_cost, find, topics_of
+from lossd.schema.body import body_schema
 from lossd.schema.call import Call
 from lossd.schema.check import parse_call
 from lossd.wire import CODECS
@@ -24,6 +24,7 @@ def summarize(spec: LossSpec) -> dict[str, Any]:
         "name": spec.name,
         "family": spec.family,
         "summary": spec.summary,
+        "topics": [topic.name for topic in topics_of(spec)],
         "formula": spec.formula,
         "inputs": {name: _short(each) for name, each in spec.inputs.items()},
         "gradients": list(spec.gradients),
@@ -41,25 +42,37 @@ def list_losses(
 ) -> list[dict[str, Any]]:
     """The catalog, narrowed by family, by words (all of them must occur), by kind of input.
 
-    A kind is the name of an input: logits, embeddings, weights, ... Raises `BadOption` for a
+    Of losses that are found by words, those come first whose name, summary or topics have them. A
+    kind is the name of an input: logits, embeddings, weights, ... Raises `BadOption` for a
     family that does not exist.
     """
     families = sorted({spec.family for spec in CATALOG.values()})
     if family is not None and family not in families:
         raise BadOption("no such family", at="family", expected=", ".join(families), got=family)
     words = (search or "").lower().split()
-    return [
-        summarize(spec)
-        for _, spec in sorted(CATALOG.items())
+    found = [
+        (_first(spec, words), name)
+        for name, spec in CATALOG.items()
         if (family is None or spec.family == family)
         and (kind is None or kind in spec.inputs)
-        and all(word in _searchable(spec) for word in words)
+        and all(word in _headline(spec) + _card(spec) for word in words)
     ]
+    return [summarize(CATALOG[name]) for _, name in sorted(found)]
 
 
-def _searchable(spec: LossSpec) -> str:
-    words = (spec.name, spec.name.replace("_", " "), spec.family, spec.summary)
-    return " ".join((*words, *asdict(spec.card).values())).lower()
+def _first(spec: LossSpec, words: list[str]) -> bool:
+    """False, which sorts first, for what is about the words; true for what mentions them."""
+    return not all(word in _headline(spec) for word in words)
+
+
+def _headline(spec: LossSpec) -> str:
+    topics = [text for topic in topics_of(spec) for text in (topic.name, *topic.also)]
+    names = (spec.name, spec.name.replace("_", " "), spec.family, spec.summary, *topics)
+    return " ".join(names).lower() + " "
+
+
+def _card(spec: LossSpec) -> str:
+    return " ".join(asdict(spec.card).values()).lower()
 
 
 def describe(name: str, base_url: str) -> dict[str, Any]:
@@ -78,6 +91,7 @@ def describe(name: str, base_url: str) -> dict[str, Any]:
         "coupling": spec.coupling,
         "matrices": [list(dims) for dims in spec.matrices],
         "inputs": {key: _describe_input(each) for key, each in spec.inputs.items()},
+        "extra_outputs": list(spec.extra_outputs),
         "exactly_one_of": [list(names) for names in spec.exactly_one_of],
         "continuous_params": list(spec.continuous),
         "params_schema": spec.params.model_json_schema(),
@@ -130,4 +144,4 @@ def cost_of(name: str) -> dict[str, float]:
 
 @functools.cache
 def _body_schema(name: str) -> dict[str, Any]:
-    return body_model(find(name)).model_json_schema()
+    return body_schema(find(name))

@@ -77,7 +77,17 @@ def _outputs(spec: LossSpec) -> list[tuple[str, str, list[int]]]:
     gradients = [
         (f"gradients.{name}", "FP32", _shape(spec.inputs[name].dims)) for name in spec.gradients
     ]
-    return [*scalars, ("rows", "FP32", _shape(spec.items) if spec.items else [1]), *gradients]
+    rows = ("rows", "FP32", _shape(spec.items) if spec.items else [1])
+    return [*scalars, rows, *gradients, *_extra_outputs(spec)]
+
+
+def _extra_outputs(spec: LossSpec) -> list[tuple[str, str, list[int]]]:
+    named = {f"state.{name}": spec.inputs[name] for name in spec.state_inputs}
+    named |= {f"proximal.{name}": spec.inputs[name] for name in spec.proximal_inputs}
+    return [
+        (name, _datatype(each), _shape(each.dims) if each.dims else [1])
+        for name, each in named.items()
+    ]
 
 
 def raw_input(spec: LossSpec) -> InputSpec:
@@ -116,21 +126,27 @@ def to_message(spec: LossSpec, request: OipRequest, tensors: Mapping[str, Tensor
                 at=f"parameters.{name}"[:200],
                 expected=f"one of {known}",
             )
-    fields |= _what_is_wanted(request, fields)
+    fields |= _what_is_wanted(spec, request, fields)
     return Message(tensors, fields)
 
 
-def _what_is_wanted(request: OipRequest, fields: Mapping[str, Any]) -> dict[str, Any]:
+def _what_is_wanted(
+    spec: LossSpec, request: OipRequest, fields: Mapping[str, Any]
+) -> dict[str, Any]:
     """Nothing is computed that no output asks for."""
     if not request.outputs:
-        return {} if "outputs" in fields else {"outputs": ["value", "rows", "gradients"]}
+        every = ["value", "rows", "gradients", *spec.extra_outputs]
+        every += ["kept_indices"] if fields.get("mining") is not None else []
+        return {} if "outputs" in fields else {"outputs": every}
     names = [each.name for each in request.outputs]
     gradients = [name.partition(".")[2] for name in names if name.startswith("gradient")]
     wanted = ["value", *(["rows"] if "rows" in names else [])]
+    heads = {name.partition(".")[0] for name in names}
+    wanted += [each for each in ("state", "proximal", "kept_indices") if each in heads]
     if not gradients:
         return {"outputs": wanted}
-    heads = dict.fromkeys(name.partition("/")[0] for name in gradients)
-    return {"wrt": list(heads)} | dict(fields) | {"outputs": [*wanted, "gradients"]}
+    wrt = dict.fromkeys(name.partition("/")[0] for name in gradients)
+    return {"wrt": list(wrt)} | dict(fields) | {"outputs": [*wanted, "gradients"]}
 
 
 def _value(value: Any) -> Any:

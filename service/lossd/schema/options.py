@@ -6,8 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lossd.errors import BadOption, BadParams
 from lossd.losses import LossParams, LossSpec
+from lossd.schema.mining import METHODS, Mining
 
-Output = Literal["value", "rows", "gradients"]
+Output = Literal["value", "rows", "gradients", "state", "proximal", "kept_indices"]
 Reduction = Literal["mean", "sum", "none"]
 FloatDtype = Literal["float16", "bfloat16", "float32", "float64"]
 
@@ -24,7 +25,10 @@ class Options(BaseModel):
     )
     outputs: list[Output] = Field(
         default=["value", "gradients"],
-        description="What to answer; value, sum, denominator and count always come back.",
+        description="What to answer; value, sum, denominator and count always come back. state: "
+        "of losses that have one, what to send with the next call; proximal: of penalties, the "
+        "proximal operator at their inputs; kept_indices: of mining, where the kept values are in "
+        "the flattened rows.",
     )
     wrt: list[str] | None = Field(
         None,
@@ -46,6 +50,17 @@ class Options(BaseModel):
     )
     gradient_top_k: int = Field(
         8, ge=1, le=65536, description="How many elements of a row the form top_k keeps."
+    )
+    mining: Mining | None = Field(
+        None,
+        description="Count the hardest items only. Value, sum, denominator and gradients are of "
+        "those, and the choice has no gradient; rows are of all.",
+    )
+    proximal_step: float = Field(
+        1.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Step s of the output proximal: argmin of penalty(w) + |w - v|^2 / (2 s).",
     )
     nonfinite: Literal["refuse", "propagate"] = Field(
         "refuse", description="What to do with NaN and infinities that the loss does not allow."
@@ -76,7 +91,10 @@ def parse_params(spec: LossSpec, params: Any) -> LossParams:
 def first_fault(err: ValidationError, model: type[BaseModel]) -> tuple[str, str, str, str]:
     """Message, path, expected and got of the first thing that pydantic found wrong."""
     first = err.errors(include_url=False)[0]
-    at = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])[1:]
+    place = list(first["loc"])
+    if place[:1] == ["mining"] and len(place) > 1:
+        model = METHODS[str(place.pop(1))]  # pydantic puts the method that was chosen there
+    at = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place)[1:]
     expected = first["msg"]
     if first["type"] == "extra_forbidden":
         expected = f"one of {', '.join(sorted(model.model_fields))}" if model.model_fields else ""

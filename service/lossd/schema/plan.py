@@ -14,6 +14,7 @@ from lossd.errors import BadOption, WrongDtype, WrongShape
 from lossd.losses import CATALOG, HIDDEN, InputSpec, LossParams, LossSpec, find
 from lossd.schema._names import check_names, dotted
 from lossd.schema._partners import check_partners, in_order
+from lossd.schema.mining import check_mining
 from lossd.schema.options import Options, parse_options, parse_params
 from lossd.wire import Message
 
@@ -48,9 +49,12 @@ class InputPlan:
     moves_classes: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """All of a `Call` but its tensors. `cotangent_dtype` is what one without a dtype is read as."""
+    """All of a `Call` but its tensors. `cotangent_dtype` is what one without a dtype is read as.
+
+    Calls that are alike have the very same one, as long as it is kept.
+    """
 
     spec: LossSpec
     params: LossParams
@@ -58,7 +62,9 @@ class Plan:
     inputs: tuple[InputPlan, ...]
     item_shape: tuple[int, ...]
     wrt: tuple[str, ...]
+    extras: tuple[str, ...]
     cotangent_dtype: torch.dtype | None
+    params_as_answered: Mapping[str, Any]
 
 
 class _Fields:
@@ -101,10 +107,12 @@ def _make_plan(
     check_names(spec, given)
     shapes = {key: _shape_of(spec, each, options) for key, each in given.items()}
     dtypes = {key: _dtype_of(spec, each, options) for key, each in given.items()}
-    sizes = _check_shapes(spec, given, shapes)
+    sizes = _check_shapes(spec, given, shapes, params)
     check_partners(spec, shapes)
     items = tuple(n for dim in spec.items for n in sizes[dim])
     _check_form(spec, options, given)
+    if options.mining is not None:
+        check_mining(spec, options.mining, given, "cotangent" in beside)
     _check_row_weights(spec, beside.get("row_weights"), sizes)
     return Plan(
         spec=spec,
@@ -116,7 +124,9 @@ def _make_plan(
         ),
         item_shape=items,
         wrt=_wrt(spec, given, options),
+        extras=_extras(spec, options),
         cotangent_dtype=_cotangent_dtype(beside.get("cotangent"), items, options),
+        params_as_answered=params.model_dump(mode="json"),
     )
 
 
@@ -191,19 +201,23 @@ def _input_plan(
 
 
 def _check_shapes(
-    spec: LossSpec, given: Mapping[str, Layout], shapes: dict[str, tuple[int, ...]]
+    spec: LossSpec,
+    given: Mapping[str, Layout],
+    shapes: dict[str, tuple[int, ...]],
+    params: LossParams,
 ) -> Sizes:
     """Check every shape; `[]` in a format without shapes is no rows of any number of dimensions."""
-    # Hidden states have no axes beyond rows and features, so their items are rows.
-    sizes: Sizes = {"*spatial": ()} if HIDDEN in given else {}
+    sizes: Sizes = {dim: (getattr(params, dim),) for dim in spec.dims_of_params}
     sizes |= {dim: (int(dim),) for key in given for dim in _numbers(_spec_of(spec, key).dims)}
+    if HIDDEN in given:  # hidden states have no axes beyond rows and features: items are rows
+        sizes["*spatial"] = ()
     bare = [key for key, each in given.items() if each.untyped and shapes[key] == (0,)]
     for key in [key for key in given if key not in bare] + bare:
         want = _spec_of(spec, key)
         if key in bare and want.scope == "row":
             rest = [sizes.get(dim, () if dim.startswith("*") else (1,)) for dim in want.dims[1:]]
             shapes[key] = (0, *(n for size in rest for n in size))
-        _check_shape(want, shapes[key], sizes, f"inputs.{dotted(key)}")
+        _check_shape(spec, want, shapes[key], sizes, f"inputs.{dotted(key)}")
     return sizes
 
 
@@ -218,7 +232,9 @@ def _numbers(dims: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dim for dim in dims if dim.isdigit())
 
 
-def _check_shape(want: InputSpec, shape: tuple[int, ...], sizes: Sizes, at: str) -> None:
+def _check_shape(
+    spec: LossSpec, want: InputSpec, shape: tuple[int, ...], sizes: Sizes, at: str
+) -> None:
     """Bind every dimension name to its size; a name has one size in the whole call."""
     spare = len(shape) - _count_of_fixed(want.dims)
     if spare < 0 or (spare and _count_of_fixed(want.dims) == len(want.dims)):
@@ -236,17 +252,29 @@ def _check_shape(want: InputSpec, shape: tuple[int, ...], sizes: Sizes, at: str)
         size = shape[position:end]
         position = end
         if sizes.setdefault(dim, size) != size:
-            named = "" if dim.isdigit() else f"{dim} = "
-            raise WrongShape(
-                f"{dim.lstrip('*')} differs between inputs"
-                if named
-                else f"axis {position - 1} of {want.name} has the wrong size",
-                at=at,
-                expected=f"{named}{_sizes(sizes[dim])}",
-                got=f"{named}{_sizes(size)}",
-            )
+            raise _size_differs(spec, want, dim, sizes[dim], size, position - 1, at)
         if dim == "classes" and size == (0,):
             raise WrongShape("there are no classes", at=at, expected="classes >= 1", got="0")
+
+
+def _size_differs(
+    spec: LossSpec,
+    want: InputSpec,
+    dim: str,
+    expected: tuple[int, ...],
+    got: tuple[int, ...],
+    axis: int,
+    at: str,
+) -> WrongShape:
+    named = "" if dim.isdigit() else f"{dim} = "
+    message = f"{dim.lstrip('*')} differs between inputs"
+    if not named:
+        message = f"axis {axis} of {want.name} has the wrong size"
+    elif dim in spec.dims_of_params:
+        message = f"{dim} is not that of params"
+    return WrongShape(
+        message, at=at, expected=f"{named}{_sizes(expected)}", got=f"{named}{_sizes(got)}"
+    )
 
 
 def _sizes(size: tuple[int, ...]) -> str:
@@ -300,6 +328,28 @@ def _cotangent_dtype(
             got=str(list(given.shape)),
         )
     return _real(options) if given.untyped or given.dtype not in FLOATS else None
+
+
+def _extras(spec: LossSpec, options: Options) -> tuple[str, ...]:
+    """What is wanted beside value, rows and gradients. Raises `BadOption` if there is no such."""
+    if options.mining is None and "kept_indices" in options.outputs:
+        raise BadOption(
+            "all is kept where nothing is mined",
+            at=f"outputs[{options.outputs.index('kept_indices')}]",
+            expected="the option mining beside it",
+            got="kept_indices",
+        )
+    wanted = [each for each in options.outputs if each in ("state", "proximal")]
+    for each in wanted:
+        if each not in spec.extra_outputs:
+            having = [other.name for other in CATALOG.values() if each in other.extra_outputs]
+            raise BadOption(
+                f"{spec.name} has no {'state' if each == 'state' else 'proximal operator'}",
+                at=f"outputs[{options.outputs.index(each)}]",
+                expected=f"value, rows or gradients; or one of the losses {', '.join(having)}",
+                got=each,
+            )
+    return tuple(dict.fromkeys(wanted))
 
 
 def _wrt(spec: LossSpec, given: Collection[str], options: Options) -> tuple[str, ...]:

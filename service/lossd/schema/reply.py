@@ -20,7 +20,7 @@ def _recipe(call: Call) -> dict[str, Any]:
 
 
 def to_message(call: Call, result: Result) -> Message:
-    """Lay a result out for the wire: scalars, `rows`, and `gradients.<input>` each."""
+    """Lay a result out for the wire: scalars, `rows`, `gradients.<input>` each, extras."""
     fields: dict[str, Any] = {"loss": call.spec.name, "version": call.spec.version}
     scalars: dict[str, float | int] = {}
     if result.value is None:
@@ -36,8 +36,10 @@ def to_message(call: Call, result: Result) -> Message:
     for name, gradient in result.gradients.items():
         tensors[f"gradients.{name}"] = gradient
     tensors |= result.condensed
+    tensors |= result.extras
     if call.by_recipe:
         fields["recipe"] = _recipe(call)
-    fields["params"] = call.params.model_dump(mode="json")
+    plan = call.plan
+    fields["params"] = plan.params_as_answered if plan else call.params.model_dump(mode="json")
     fields["warnings"] = [{"code": each.code, "detail": each.detail} for each in result.warnings]
     return Message(tensors, fields, scalars=scalars)

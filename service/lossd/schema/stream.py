@@ -51,6 +51,20 @@ class BatchStream:
             raise BadOption("a stream has rows", at="layout", expected="rows", got=said.layout)
         self.params = parse_params(self.spec, fields.get("params", {}))
         options = parse_options({key: x for key, x in fields.items() if key != "params"})
+        for i, name in enumerate(options.outputs):
+            if name not in ("value", "rows", "gradients"):
+                raise BadOption(
+                    f"a stream has no {name}: it is of a whole call",
+                    at=f"outputs[{i}]",
+                    expected="value, rows or gradients",
+                    got=name,
+                )
+        if options.mining is not None:
+            raise BadOption(
+                "a stream cannot be mined: what is hard is known when all of a call is there",
+                at="mining",
+                expected="calls of their own",
+            )
         if options.gradient_dtype == "bfloat16":
             raise NotAcceptable(
                 "Arrow cannot carry bfloat16", at="gradient_dtype", expected="float16 or float32"

@@ -90,13 +90,13 @@ def _has_only_legal_strings(text: bytes) -> bool:
 
 def _rectangular(text: bytes) -> tuple[int, ...] | None:
     """The shape that the brackets and commas prove, or None if they prove none."""
-    shape = _shape_of(text.translate(None, delete=_NOT_STRUCTURE))
+    shape = shape_of(text.translate(None, delete=_NOT_STRUCTURE))
     if shape is not None and text.translate(None, delete=b"[], \t\r\n") == b"":
         return None  # empty lists have the brackets of lists of one
     return shape
 
 
-def _shape_of(tokens: bytes) -> tuple[int, ...] | None:
+def shape_of(tokens: bytes) -> tuple[int, ...] | None:
     """The shape of a rectangular array with these brackets and commas; None if there is none."""
     depth = len(tokens) - len(tokens.lstrip(b"["))
     if not 1 <= depth <= MAX_DIMS:
@@ -116,7 +116,7 @@ def _shape_of(tokens: bytes) -> tuple[int, ...] | None:
     return tuple(reversed(sizes)) if block == tokens else None
 
 
-_shape_of_small = lru_cache(64)(_shape_of)  # calls of one caller have the same shapes
+_shape_of_small = lru_cache(64)(shape_of)  # calls of one caller have the same shapes
 
 
 def _flat_numbers(text: bytes, shape: tuple[int, ...], at: str) -> Numbers:

@@ -1,5 +1,6 @@
 """JSON replies: numbers from arrays to text without a Python object each, large ones in pieces."""
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lossd.floats import are_finite
 from lossd.wire.message import Message, Parts
 
 PIECE_ELEMENTS = 1 << 16  # about 2 ms of writing, during which no other thread runs
+_WIDENED = frozenset({torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2})
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -24,25 +27,28 @@ def parts(message: Message) -> Parts:
     """Write a message as `encode` does, in parts."""
     answer: dict[str, Any] = dict(message.fields)
     for name, x in message.scalars.items():
-        answer[name] = x if np.isfinite(x) else _name_of(x)
+        answer[name] = x if math.isfinite(x) else _name_of(x)
     large = False
     for name, tensor in message.tensors.items():
+        large = large or tensor.numel() > PIECE_ELEMENTS
+        if "." not in name:
+            answer[name] = as_json(tensor)
+            continue
         place = answer
         head, _, rest = name.partition(".")
-        *parents, last = [head, *rest.split("/", 1)] if rest else [head]
+        *parents, last = [head, *rest.split("/", 1)]
         for parent in parents:
             place = place.setdefault(parent, {})
         place[last] = as_json(tensor)
-        large = large or tensor.numel() > PIECE_ELEMENTS
     return tuple(_pieces(answer)) if large else (orjson.dumps(answer, option=_NUMPY),)
 
 
 def as_json(tensor: Tensor) -> Any:
     """Something that orjson writes as nested lists without a Python object per number."""
-    if tensor.is_floating_point() and tensor.itemsize < 4 and tensor.dtype != torch.float16:
+    if tensor.dtype in _WIDENED:
         tensor = tensor.float()
     array: NDArray[Any] = tensor.contiguous().numpy()
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not are_finite(array):
         short = orjson.dumps(array if array.ndim else array[()], option=_NUMPY)
         return _with_strings(orjson.loads(short), tensor.tolist())
     return array if array.ndim else array[()]

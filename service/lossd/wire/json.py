@@ -26,6 +26,7 @@ from lossd.wire._checks import (
 from lossd.wire._json_arrays import read_array
 from lossd.wire._json_reply import encode as encode
 from lossd.wire._json_reply import parts as parts
+from lossd.wire._json_small import read_small
 from lossd.wire.message import Body, Message
 
 media_type = "application/json"
@@ -52,11 +53,24 @@ def decode(body: Body, most_elements: int) -> Message:
 
     Raises `UnreadableBody` on bytes that are not JSON, and what `read_array` raises.
     """
+    if isinstance(body, bytes):
+        small = read_small(body, most_elements)
+        if small is not None:
+            return small
+    return _read(body, most_elements, "inputs", _TENSORS)
+
+
+def decode_named(body: Body, most_elements: int) -> Message:
+    """Read a message whose tensors are all in the object `tensors`. Raises what `decode` raises."""
+    return _read(body, most_elements, "tensors", ())
+
+
+def _read(body: Body, most_elements: int, holder: str, beside: tuple[str, ...]) -> Message:
     raw = dict(_members(body, "body"))
     reader = _Reader(most_elements)
-    if "inputs" in raw:
-        reader.read_inputs(raw.pop("inputs"))
-    for name in _TENSORS:
+    if holder in raw:
+        reader.read_members(raw.pop(holder), holder)
+    for name in beside:
         if name in raw:
             reader.read(name, raw.pop(name), name, may_be_group=False)
     return Message(
@@ -72,7 +86,7 @@ def read_inputs(text: bytes, most_elements: int) -> Message:
     Raises what `decode` raises.
     """
     reader = _Reader(most_elements)
-    reader.read_inputs(text)
+    reader.read_members(text, "inputs")
     return Message(reader.tensors, {}, frozenset(reader.untyped))
 
 
@@ -84,9 +98,9 @@ class _Reader:
         self.tensors: dict[str, Tensor] = {}
         self.untyped: set[str] = set()
 
-    def read_inputs(self, raw: Body | msgspec.Raw) -> None:
-        for name, value in _members(raw, "inputs").items():
-            self.read(name, value, f"inputs.{name}", may_be_group=True)
+    def read_members(self, raw: Body | msgspec.Raw, at: str) -> None:
+        for name, value in _members(raw, at).items():
+            self.read(name, value, f"{at}.{name}", may_be_group=True)
 
     def read(self, name: str, raw: Body | msgspec.Raw, at: str, *, may_be_group: bool) -> None:
         large = _large_array(raw, self.left)

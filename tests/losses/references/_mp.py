@@ -85,6 +85,7 @@ def batch_case(
     *,
     wrt: tuple[str, ...],
     kinks: dict[str, Any] | None = None,
+    denominator: float | None = None,
 ) -> dict[str, Any]:
     """A case of a loss whose rows depend on each other: `formula(params, **inputs)` is its rows."""
     params, given = params or {}, {name: number(x) for name, x in inputs.items()}
@@ -92,13 +93,14 @@ def batch_case(
     def slope(name: str) -> Any:
         return _slopes(lambda x: sum(formula(params, **{**given, name: x})), given[name])
 
-    return {
+    case = {
         "from": source,
         "inputs": finish(inputs),
         "params": params,
         "values": finish(formula(params, **given)),
         "gradients": finish({name: slope(name) for name in wrt} | (kinks or {})),
     }
+    return case if denominator is None else case | {"denominator": float(denominator)}
 
 
 def _slopes(total: Any, at: Any) -> Any:

@@ -7,6 +7,7 @@ from mpmath import mpf
 from references._mp import finish
 from references._torch import randoms
 
+STEP = 0.75  # of the proximal operator
 GROUPS: list[Any] = [
     (
         "smooth: by hand with mpmath 1.3.0",
@@ -34,6 +35,21 @@ def _sign(w: Any) -> Any:
     return mpf((w > 0) - (w < 0))
 
 
+def _minimiser(slope: Any, v: Any) -> Any:
+    """Where slope(w) + (w - v) / STEP, which grows, changes its sign: found by halving."""
+    if slope(mpf(0)) - v / STEP == 0:
+        return mpf(0)
+    low, high = -abs(v) - 1, abs(v) + 1
+    for _ in range(220):
+        middle = (low + high) / 2
+        if slope(middle) + (middle - v) / STEP > 0:
+            high = middle
+        else:
+            low = middle
+    found = (low + high) / 2
+    return mpf(0) if abs(found) < mpf(10) ** -45 else found
+
+
 def _cases(params: dict[str, Any], value: Any, slope: Any) -> list[dict[str, Any]]:
     return [
         {
@@ -42,6 +58,8 @@ def _cases(params: dict[str, Any], value: Any, slope: Any) -> list[dict[str, Any
             "params": params,
             "values": finish(sum(_flat(_map(weights, value)), mpf(0))),
             "gradients": {"weights": finish(_map(weights, slope))},
+            "proximal_step": STEP,
+            "proximal": {"weights": finish(_map(weights, lambda v: _minimiser(slope, v)))},
         }
         for source, weights in GROUPS
     ]

@@ -15,7 +15,7 @@ TORCH = "torch 2.13.0"
 PAPER = "paper only: mpmath 1.3.0"
 
 
-def total_variation() -> list[dict[str, Any]]:
+def image_total_variation() -> list[dict[str, Any]]:
     def values(images: Tensor) -> Tensor:
         return kornia_total_variation(images, reduction="sum").sum(1)
 
@@ -167,7 +167,7 @@ def jacobian_penalty() -> list[dict[str, Any]]:
 
 
 CASES = {
-    "total_variation": total_variation,
+    "image_total_variation": image_total_variation,
     "graph_laplacian": graph_laplacian,
     "activity_l1": activity_l1,
     "flops": flops,

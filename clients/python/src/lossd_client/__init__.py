@@ -9,6 +9,8 @@
 from lossd_client._arrays import ArrayLike as ArrayLike
 from lossd_client._retry import Retry as Retry
 from lossd_client.async_client import AsyncClient as AsyncClient
+from lossd_client.batch import Batch as Batch
+from lossd_client.batch import Call as Call
 from lossd_client.client import Client as Client
 from lossd_client.errors import ERRORS as ERRORS
 from lossd_client.errors import BadOption as BadOption

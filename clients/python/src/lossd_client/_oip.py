@@ -1,7 +1,7 @@
 """Calls and answers of the Open Inference Protocol, with large tensors in shared memory."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,12 @@ def infer_request(
     fields: Mapping[str, Any],
     inputs: Mapping[str, Place],
     outputs: Mapping[str, Place],
+    more: Sequence[str] = (),
 ) -> Request:
-    """A call. Inputs without a place are in its body; so is what `outputs` does not place."""
+    """A call. Inputs without a place are in its body; so is what `outputs` does not place.
+
+    `more` are outputs beside value, rows and gradients.
+    """
     wanted = fields.get("outputs", ["value", "gradients"])
     body: dict[str, Any] = {
         "inputs": [_described(name, one, inputs.get(name)) for name, one in packed.items()],
@@ -55,7 +59,7 @@ def infer_request(
         "parameters": {"binary_data_output": True, **_parameters({"outputs": wanted, **fields})},
     }
     if outputs:
-        small = [*_SCALARS, *(["rows"] if "rows" in wanted else [])]
+        small = [*_SCALARS, *(["rows"] if "rows" in wanted else []), *more]
         body["outputs"] = [{"name": name} for name in small] + [
             {"name": name, "parameters": place.parameters()} for name, place in outputs.items()
         ]

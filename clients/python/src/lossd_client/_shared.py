@@ -36,10 +36,11 @@ class _Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Loss:
-    """The inputs of a loss that have gradients, and whether it is one number and has no rows."""
+    """Of a loss: the inputs with gradients, the outputs without axes, those that are states."""
 
     differentiable: list[str]
-    has_one_value: bool
+    scalars: list[str]
+    states: list[str]
 
 
 class SharedCalls:
@@ -88,7 +89,7 @@ class SharedCalls:
                 yield from call.put(large)
                 known = yield from self._known(loss)
                 yield from call.reserve(known.differentiable)
-                return (yield from call.make(known.has_one_value))
+                return (yield from call.make(known))
             except _Unusable:
                 return None
             except _Refused as refused:
@@ -106,8 +107,10 @@ class SharedCalls:
                 raise answer.unreadable(err) from err
             pairs = [name.partition(".") for name in outputs]
             differentiable = [name for head, _, name in pairs if head == "gradients"]
-            # A number of rows that is not known before the call is -1.
-            self._losses[loss] = _Loss(differentiable, outputs.get("rows") == [1])
+            # A size that is not known before the call is -1.
+            scalars = [name for name, shape in outputs.items() if shape == [1]]
+            states = [name for name in outputs if name.startswith("state.")]
+            self._losses[loss] = _Loss(differentiable, scalars, states)
         return self._losses[loss]
 
 
@@ -173,12 +176,19 @@ class _Call:
             self._answers, self._outputs = self._take(sizes)
             yield from self._register()
 
-    def make(self, has_one_value: bool) -> Steps[Result]:
-        """Make the call; `has_one_value` of a loss that has no rows.
+    def make(self, known: _Loss) -> Steps[Result]:
+        """Make the call.
 
         A service that was started anew is told of the memory once more.
         """
-        request = infer_request(self._loss, self._packed, self._fields, self._inputs, self._outputs)
+        request = infer_request(
+            self._loss,
+            self._packed,
+            self._fields,
+            self._inputs,
+            self._outputs,
+            self._more(known),
+        )
         try:
             answer = yield from self._ask(request)
         except UnknownRegion:
@@ -189,9 +199,20 @@ class _Call:
                 answer = yield from self._ask(request)
             except UnknownRegion as err:
                 raise _Refused(self._used[0].kind) from err
-        scalars = [f"gradients.{name}" for name, one in self._packed.items() if not one.shape]
-        scalars += ["rows"] if has_one_value else []
-        return read_infer(answer, self._lend(answer), scalars, self._sent)
+        bare = [name for name, one in self._packed.items() if not one.shape]
+        more = [f"{head}.{name}" for head in ("gradients", "proximal") for name in bare]
+        return read_infer(answer, self._lend(answer), [*known.scalars, *more], self._sent)
+
+    def _more(self, known: _Loss) -> list[str]:
+        """The names of what is wanted beside value, rows and gradients."""
+        wanted = self._fields.get("outputs", ())
+        names = ["kept_indices"] if "kept_indices" in wanted else []
+        names += known.states if "state" in wanted else []
+        if "proximal" in wanted:
+            heads = known.differentiable
+            moved = [name for name in self._packed if name.partition("/")[0] in heads]
+            names += [f"proximal.{name}" for name in moved]
+        return names
 
     def end(self) -> None:
         """Bring the memory back that no array looks at."""

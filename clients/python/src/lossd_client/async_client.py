@@ -11,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossd_client import _calls
+from lossd_client import batch as batches
 from lossd_client._arrays import ArrayLike
 from lossd_client._memory import Kind
 from lossd_client._retry import Retry
 from lossd_client._shared import LEAST_BYTES, Steps, shared_calls
 from lossd_client._wire import pack_all
+from lossd_client.batch import Batch, Call
 from lossd_client.errors import LossdError
 from lossd_client.result import Result, Sent
 
@@ -99,6 +101,8 @@ class AsyncClient:
         gradient_dtype: str | None = None,
         gradient_form: str | None = None,
         gradient_top_k: int | None = None,
+        mining: Mapping[str, Any] | None = None,
+        proximal_step: float | None = None,
         nonfinite: str | None = None,
         class_axis: int | None = None,
         inputs: Mapping[str, ArrayLike] | None = None,
@@ -109,7 +113,10 @@ class AsyncClient:
             >>> (await client.compute("focal", logits=x, labels=y, params={"gamma": 1.0})).value
 
         Inputs are keywords, or a mapping `inputs`; a group of tensors is a dict of arrays.
-        `outputs` of "value", "rows", "gradients" says what to answer (value and gradients).
+        `outputs` of "value", "rows", "gradients" says what to answer (value and gradients); "state"
+        adds the new state of a loss that has one, "proximal" a penalty's proximal operator.
+        `mining` of {"method": "ohem", "keep_fraction": 0.25}, or by other methods, makes only the
+        hardest items count, whose places the output "kept_indices" gives.
 
         Raises `BadRequest` and its kinds if the call cannot succeed as sent, other kinds of
         `LossdError` if it may elsewhere or later, `TypeError` for an input that holds no numbers.
@@ -122,6 +129,8 @@ class AsyncClient:
             gradient_dtype=gradient_dtype,
             gradient_form=gradient_form,
             gradient_top_k=gradient_top_k,
+            mining=None if mining is None else dict(mining),
+            proximal_step=proximal_step,
             nonfinite=nonfinite,
             class_axis=class_axis,
         )
@@ -137,6 +146,18 @@ class AsyncClient:
                 return result
         request = _calls.compute_request(loss, packed, fields)
         return _calls.read_result(await self._send(request), sent)
+
+    async def batch(
+        self, calls: Sequence[Call], tensors: Mapping[str, ArrayLike] | None = None
+    ) -> Batch:
+        """Compute several losses of the same tensors, as of `Client`."""
+        asked = batches.ask(calls, tensors)
+        return batches.read(await self._send(asked.request), asked)
+
+    async def sweep(self, call: Call, points: Sequence[Mapping[str, Any]]) -> list[Result]:
+        """Compute one loss at several parameters, as of `Client`."""
+        asked = batches.ask_sweep(call, points)
+        return batches.read_sweep(await self._send(asked.request), asked)
 
     def empty(self, shape: int | Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
         """An array that calls take from where it is, as of `Client`."""

@@ -41,6 +41,9 @@ class Result:
     - `row_norms`, `top_k_indices`, `top_k_values`: in place of `gradients`, if the form was asked
       for: each row's Euclidean norm; or its largest elements, as indices into the flattened row.
       Of the form recipe the gradients are rebuilt here, from the logits that were sent.
+    - `state`: the new state, if it was asked for: inputs of the next call, by their names.
+    - `proximal`: of a penalty's inputs, if it was asked for, in their shapes; a group is a dict.
+    - `kept_indices`: of mining, if it was asked for: where what counts is in the flattened rows.
     - `params`: every parameter as used.
     - `seconds`: how long each phase took on the service.
     """
@@ -60,6 +63,9 @@ class Result:
     row_norms: dict[str, Any] = field(default_factory=dict)
     top_k_indices: dict[str, Any] = field(default_factory=dict)
     top_k_values: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, Array] = field(default_factory=dict)
+    proximal: dict[str, Any] = field(default_factory=dict)
+    kept_indices: Array | None = None
 
 
 def result_of(
@@ -83,6 +89,9 @@ def result_of(
         row_norms=nested(tensors, "gradient_row_norms"),
         top_k_indices=nested(tensors, "gradient_top_k_indices"),
         top_k_values=nested(tensors, "gradient_top_k_values"),
+        state=nested(tensors, "state"),
+        proximal=nested(tensors, "proximal"),
+        kept_indices=tensors.get("kept_indices"),
         params=fields["params"],
         warnings=tuple(Warned(each["code"], each["detail"]) for each in fields["warnings"]),
         request_id=request_id,

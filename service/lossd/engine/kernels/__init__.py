@@ -9,6 +9,7 @@ import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from lossd.engine.kernels._blocks import HasWork as HasWork
 from lossd.engine.kernels._job import FINE as FINE
 from lossd.engine.kernels._job import OVERFLOW as OVERFLOW
 from lossd.engine.kernels._job import SUSPECT as SUSPECT

@@ -8,7 +8,8 @@ gradients are copied back the same way, rounded once.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,36 +25,63 @@ BLOCK_ELEMENTS = 64 * 1024
 NO_ROWS: NDArray[np.float32] = np.empty((0, 0), np.float32)
 NO_LABELS: NDArray[np.int64] = np.empty(0, np.int64)
 NO_WEIGHTS: NDArray[np.float32] = np.empty(0, np.float32)
-_NOBODY_ASKED: NDArray[np.float64] = np.empty(0)
+NOBODY_ASKED: NDArray[np.float64] = np.empty(0)
 # The least size that a float16 or bfloat16 gradient rounds to infinity.
 _TOO_LARGE = {torch.float16: 65520.0, torch.bfloat16: 3.3961775e38}
 Core = Callable[..., int]
 
 
-def rows_of(
-    core: Core,
-    call: Call,
-    job: Job,
-    *,
-    inputs: tuple[Tensor | None, ...],
-    wrt: tuple[str, ...],
-    labels: Tensor | None = None,
-    constants: tuple[Any, ...] = (),
-    has_recipe: bool = False,
-) -> Rows:
-    """A function that computes rows from `start` to `stop` of a call by a compiled function.
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A compiled function of rows, and what it is called with.
 
-    That takes, in this order: `inputs` as (items, classes), `labels` as (items,), `constants`, and
-    of the job: outer, values, the recipe's log_sum_exp and factor if it `has_recipe`, and the
-    gradients of `wrt` as (items, classes). What there is not is an array of size 0.
+    It takes, in this order: `inputs`, by their keys, as (items, classes); `labels` as (items,);
+    `constants`; and of the job: outer, values, the recipe's log_sum_exp and factor if it
+    `has_recipe`, and the gradients of `wrt` as (items, classes). What there is not (an input that
+    the call has not, a gradient that nobody wants) is an array of size 0. Without inputs it takes
+    only the rows to begin and to stop at.
     """
+
+    core: Core
+    inputs: tuple[str, ...]
+    wrt: tuple[str, ...]
+    labels: str = ""
+    constants: tuple[Any, ...] = ()
+    has_recipe: bool = False
+
+
+@runtime_checkable
+class HasWork(Protocol):
+    """A kernel of one compiled function."""
+
+    def work(self, call: Call) -> Work:
+        """What is called with what; by the call's properties and the class weights alone."""
+        ...
+
+
+def binder(work: Callable[[Call], Work]) -> Callable[[Call, Job], Rows]:
+    """The `bind` of a kernel whose `work` says what is called with what."""
+
+    def bind(call: Call, job: Job) -> Rows:
+        """Rows of a call."""
+        return _rows_of(work(call), call, job)
+
+    return bind
+
+
+def _rows_of(work: Work, call: Call, job: Job) -> Rows:
+    if not work.inputs:
+        return work.core
+    given = call.inputs
+    inputs = tuple([given.get(key) for key in work.inputs])
+    labels = given.get(work.labels)
     per_row = math.prod(call.item_shape[1:])
-    gradients = tuple([job.gradients.get(key) for key in wrt])
-    extra = _recipe(job) if has_recipe else ()
+    gradients = tuple([job.gradients.get(key) for key in work.wrt])
+    extra = _recipe(job) if work.has_recipe else ()
     y = NO_LABELS if labels is None else labels.contiguous().numpy().reshape(-1)
     if per_row == 1 and _are_float32(inputs, gradients):
-        return _straight(core, job, inputs, y, constants, extra, gradients)
-    return _Turned(core, job, inputs, y, constants, extra, gradients, per_row).run
+        return _straight(work.core, job, inputs, y, work.constants, extra, gradients)
+    return _Turned(work.core, job, inputs, y, work.constants, extra, gradients, per_row).run
 
 
 def _are_float32(
@@ -67,7 +95,7 @@ def _are_float32(
 
 def _recipe(job: Job) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     if job.log_sum_exp is None or job.factor is None:
-        return _NOBODY_ASKED, _NOBODY_ASKED
+        return NOBODY_ASKED, NOBODY_ASKED
     return job.log_sum_exp, job.factor
 
 

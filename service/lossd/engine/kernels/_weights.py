@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lossd.engine.kernels._blocks import NO_WEIGHTS
+from lossd.engine.kernels._blocks import NO_WEIGHTS, Work
 from lossd.engine.kernels._job import SUSPECT
 from lossd.schema import Call
 
@@ -25,9 +25,12 @@ def are_sound(weights: NDArray[np.float32]) -> bool:
     return not weights.size or bool((weights >= 0).all() and (weights < np.inf).all())
 
 
-def refuse(start: int, stop: int) -> int:
-    """Rows of a call whose weights are not what they must be."""
+def refuse(*_: Any) -> int:
+    """The rows of a call whose weights are not what they must be."""
     return SUSPECT
+
+
+REFUSED = Work(refuse, (), ())
 
 
 def of_labels(

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lossd.engine.kernels._blocks import rows_of
+from lossd.engine.kernels._blocks import Work, binder
 from lossd.engine.kernels._divergence import BESIDE_P, BESIDE_Q, divergence
-from lossd.engine.kernels._job import Job, Rows
 from lossd.schema import Call
 
 
@@ -21,8 +20,8 @@ def weigh(call: Call) -> NDArray[np.float64] | float:
     return 1.0
 
 
-def bind(call: Call, job: Job) -> Rows:
-    """Rows of a call."""
+def work(call: Call) -> Work:
+    """What computes the rows of a call."""
     params: Any = call.params
     sides = ["clean", "adversarial"]
     if params.direction == "adversarial_clean":
@@ -31,13 +30,7 @@ def bind(call: Call, job: Job) -> Rows:
     beside = BESIDE_P if sides[0] == "clean" else BESIDE_Q
     constants = (beside, False, False, params.beta, *betas)
     keys = tuple(f"{side}_logits" for side in sides)
-    inputs = tuple(call.inputs[key] for key in keys)
-    return rows_of(
-        divergence,
-        call,
-        job,
-        inputs=inputs,
-        labels=call.inputs["labels"],
-        constants=constants,
-        wrt=keys,
-    )
+    return Work(divergence, keys, keys, "labels", constants)
+
+
+bind = binder(work)

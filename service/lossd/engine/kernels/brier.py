@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from lossd.compiled import called, compiled, inlined
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import rows_of
-from lossd.engine.kernels._job import FINE, SUSPECT, Job, Rows
+from lossd.engine.kernels._blocks import Work, binder
+from lossd.engine.kernels._job import FINE, SUSPECT
 from lossd.engine.kernels._lanes import is_lane, lanes_of, load, store, sum_of, where
 from lossd.engine.kernels._rows import (
     ONE,
@@ -33,26 +33,20 @@ def weigh(call: Call) -> NDArray[np.float64] | float:
     return 1.0
 
 
-def bind(call: Call, job: Job) -> Rows:
-    """Rows of a call."""
+def work(call: Call) -> Work:
+    """What computes the rows of a call."""
     inputs = call.inputs
     params: Any = call.params
     source = "logits" if "logits" in inputs else "probabilities"
-    targets = inputs.get("target_probabilities")
     tolerances = [
         _weights.tolerance_of(call, key) if key in inputs else math.inf
         for key in ("probabilities", "target_probabilities")
     ]
     constants = (source == "logits", *tolerances, 0.5 if params.scale_by_half else 1.0)
-    return rows_of(
-        _score,
-        call,
-        job,
-        inputs=(inputs[source], targets),
-        labels=inputs.get("labels"),
-        constants=constants,
-        wrt=(source,),
-    )
+    return Work(_score, (source, "target_probabilities"), (source,), "labels", constants)
+
+
+bind = binder(work)
 
 
 @inlined()

@@ -8,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import rows_of
-from lossd.engine.kernels._job import Job, Rows
+from lossd.engine.kernels._blocks import Work, binder
 from lossd.engine.kernels._softmax import labelled, spread
 from lossd.schema import Call
 
@@ -34,34 +33,24 @@ def weigh(call: Call) -> NDArray[np.float64] | float:
     return of_item
 
 
-def bind(call: Call, job: Job) -> Rows:
-    """Rows of a call."""
+def work(call: Call) -> Work:
+    """What computes the rows of a call."""
     inputs = call.inputs
     params: Any = call.params
     weights = _weights.of_classes(call, "class_weights")
     if not _weights.are_sound(weights):
-        return _weights.refuse
-    logits, labels = inputs["logits"], inputs.get("labels")
-    targets = inputs.get("target_probabilities")
+        return _weights.REFUSED
     may_ignore = params.ignore_index is not None
     constants: tuple[Any, ...] = (may_ignore, params.ignore_index if may_ignore else 0, weights)
-    core: Any = labelled
-    floats: tuple[Any, ...] = (logits,)
-    if labels is not None and not params.label_smoothing:
+    if "labels" in inputs and not params.label_smoothing:
         constants = (*constants, False, 0.0, False, 0.0)
-    else:
-        tolerance = math.inf
-        if targets is not None:
-            tolerance = _weights.tolerance_of(call, "target_probabilities")
-        constants = (*constants, params.label_smoothing, tolerance)
-        core, floats = spread, (logits, targets)
-    return rows_of(
-        core,
-        call,
-        job,
-        inputs=floats,
-        labels=labels,
-        constants=constants,
-        wrt=("logits",),
-        has_recipe=True,
-    )
+        return Work(labelled, ("logits",), ("logits",), "labels", constants, has_recipe=True)
+    tolerance = math.inf
+    if "target_probabilities" in inputs:
+        tolerance = _weights.tolerance_of(call, "target_probabilities")
+    constants = (*constants, params.label_smoothing, tolerance)
+    floats = ("logits", "target_probabilities")
+    return Work(spread, floats, ("logits",), "labels", constants, has_recipe=True)
+
+
+bind = binder(work)

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import NO_WEIGHTS, rows_of
-from lossd.engine.kernels._job import Job, Rows
+from lossd.engine.kernels._blocks import NO_WEIGHTS, Work, binder
 from lossd.engine.kernels._softmax import labelled
 from lossd.schema import Call
 
@@ -23,12 +22,12 @@ def weigh(call: Call) -> NDArray[np.float64] | float:
     return _weights.of_labels(call.inputs["labels"], NO_WEIGHTS, params.ignore_index)
 
 
-def bind(call: Call, job: Job) -> Rows:
-    """Rows of a call."""
+def work(call: Call) -> Work:
+    """What computes the rows of a call."""
     params: Any = call.params
     alpha = _weights.of_classes(call, "alpha")
     if not _weights.are_sound(alpha):
-        return _weights.refuse
+        return _weights.REFUSED
     may_ignore = params.ignore_index is not None
     constants = (
         may_ignore,
@@ -39,13 +38,7 @@ def bind(call: Call, job: Job) -> Rows:
         params.modulation_gradient == "detached",
         0.0,
     )
-    return rows_of(
-        labelled,
-        call,
-        job,
-        inputs=(call.inputs["logits"],),
-        labels=call.inputs["labels"],
-        constants=constants,
-        wrt=("logits",),
-        has_recipe=True,
-    )
+    return Work(labelled, ("logits",), ("logits",), "labels", constants, has_recipe=True)
+
+
+bind = binder(work)

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import rows_of
-from lossd.engine.kernels._job import Job, Rows
+from lossd.engine.kernels._blocks import Work, binder
 from lossd.engine.kernels._softmax import labelled
 from lossd.schema import Call
 
@@ -26,12 +25,12 @@ def weigh(call: Call) -> NDArray[np.float64] | float:
     return _weights.of_labels(call.inputs["labels"], weights, params.ignore_index)
 
 
-def bind(call: Call, job: Job) -> Rows:
-    """Rows of a call."""
+def work(call: Call) -> Work:
+    """What computes the rows of a call."""
     params: Any = call.params
     weights = _weights.of_classes(call, "class_weights")
     if not _weights.are_sound(weights):
-        return _weights.refuse
+        return _weights.REFUSED
     may_ignore = params.ignore_index is not None
     constants = (
         may_ignore,
@@ -42,13 +41,7 @@ def bind(call: Call, job: Job) -> Rows:
         False,
         params.q if params.q >= _LEAST_POWER else 0.0,
     )
-    return rows_of(
-        labelled,
-        call,
-        job,
-        inputs=(call.inputs["logits"],),
-        labels=call.inputs["labels"],
-        constants=constants,
-        wrt=("logits",),
-        has_recipe=True,
-    )
+    return Work(labelled, ("logits",), ("logits",), "labels", constants, has_recipe=True)
+
+
+bind = binder(work)

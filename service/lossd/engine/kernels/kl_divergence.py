@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lossd.engine.kernels._blocks import rows_of
+from lossd.engine.kernels._blocks import Work, binder
 from lossd.engine.kernels._divergence import BESIDE_P, divergence
-from lossd.engine.kernels._job import Job, Rows
 from lossd.schema import Call
 
 
@@ -21,8 +20,8 @@ def weigh(call: Call) -> NDArray[np.float64] | float:
     return 1.0
 
 
-def bind(call: Call, job: Job) -> Rows:
-    """Rows of a call."""
+def work(call: Call) -> Work:
+    """What computes the rows of a call."""
     params: Any = call.params
     sides = [
         next(key for key in (f"{side}_logits", f"{side}_log_probabilities") if key in call.inputs)
@@ -32,5 +31,7 @@ def bind(call: Call, job: Job) -> Rows:
         sides.reverse()
     are_normal = [key.endswith("log_probabilities") for key in sides]
     constants = (BESIDE_P, *are_normal, 1.0, 1.0, 1.0)
-    inputs = tuple(call.inputs[key] for key in sides)
-    return rows_of(divergence, call, job, inputs=inputs, constants=constants, wrt=tuple(sides))
+    return Work(divergence, tuple(sides), tuple(sides), constants=constants)
+
+
+bind = binder(work)

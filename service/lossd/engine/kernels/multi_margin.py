@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from lossd.compiled import called, compiled
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import rows_of
-from lossd.engine.kernels._job import FINE, SUSPECT, Job, Rows
+from lossd.engine.kernels._blocks import Work, binder
+from lossd.engine.kernels._job import FINE, SUSPECT
 from lossd.engine.kernels._lanes import (
     is_lane,
     lanes_of,
@@ -34,25 +34,20 @@ def weigh(call: Call) -> NDArray[np.float64] | float:
     return 1.0
 
 
-def bind(call: Call, job: Job) -> Rows:
-    """Rows of a call."""
+def work(call: Call) -> Work:
+    """What computes the rows of a call."""
     params: Any = call.params
     inputs = call.inputs
     weights = _weights.of_classes(call, "class_weights")
     if not _weights.are_sound(weights):
-        return _weights.refuse
+        return _weights.REFUSED
     classes = inputs["logits"].shape[1]
     share = 1.0 / classes if params.divide_by_classes else 1.0
     constants = (weights, params.margin, params.p == 2, share)
-    return rows_of(
-        _violations,
-        call,
-        job,
-        inputs=(inputs["logits"],),
-        labels=inputs["labels"],
-        constants=constants,
-        wrt=("logits",),
-    )
+    return Work(_violations, ("logits",), ("logits",), "labels", constants)
+
+
+bind = binder(work)
 
 
 @called()

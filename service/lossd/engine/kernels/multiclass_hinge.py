@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossd.compiled import compiled
-from lossd.engine.kernels._blocks import rows_of
-from lossd.engine.kernels._job import FINE, SUSPECT, Job, Rows
+from lossd.engine.kernels._blocks import Work, binder
+from lossd.engine.kernels._job import FINE, SUSPECT
 from lossd.engine.kernels._rows import ZERO, all_finite, largest, position
 from lossd.schema import Call
 
@@ -22,19 +22,13 @@ def weigh(call: Call) -> NDArray[np.float64] | float:
     return 1.0
 
 
-def bind(call: Call, job: Job) -> Rows:
-    """Rows of a call."""
+def work(call: Call) -> Work:
+    """What computes the rows of a call."""
     params: Any = call.params
-    inputs = call.inputs
-    return rows_of(
-        _lead,
-        call,
-        job,
-        inputs=(inputs["logits"],),
-        labels=inputs["labels"],
-        constants=(params.margin,),
-        wrt=("logits",),
-    )
+    return Work(_lead, ("logits",), ("logits",), "labels", (params.margin,))
+
+
+bind = binder(work)
 
 
 @compiled("int64(float32[:, ::1], int64[::1], float64, float32[:], float64[::1], float32[:, ::1])")

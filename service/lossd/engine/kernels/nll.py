@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from lossd.compiled import compiled
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import rows_of
-from lossd.engine.kernels._job import FINE, SUSPECT, Job, Rows
+from lossd.engine.kernels._blocks import Work, binder
+from lossd.engine.kernels._job import FINE, SUSPECT
 from lossd.engine.kernels._rows import LOWEST, ZERO, has_nan, largest
 from lossd.schema import Call
 
@@ -25,23 +25,19 @@ def weigh(call: Call) -> NDArray[np.float64] | float:
     return _weights.of_labels(call.inputs["labels"], weights, params.ignore_index)
 
 
-def bind(call: Call, job: Job) -> Rows:
-    """Rows of a call."""
+def work(call: Call) -> Work:
+    """What computes the rows of a call."""
     params: Any = call.params
     weights = _weights.of_classes(call, "class_weights")
     if not _weights.are_sound(weights):
-        return _weights.refuse
+        return _weights.REFUSED
     may_ignore = params.ignore_index is not None
     constants = (may_ignore, params.ignore_index if may_ignore else 0, weights)
-    return rows_of(
-        _picked,
-        call,
-        job,
-        inputs=(call.inputs["log_probabilities"],),
-        labels=call.inputs["labels"],
-        constants=constants,
-        wrt=("log_probabilities",),
-    )
+    of = ("log_probabilities",)
+    return Work(_picked, of, of, "labels", constants)
+
+
+bind = binder(work)
 
 
 @compiled(

@@ -2,14 +2,13 @@
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import Labels, Logits
-from lossd.losses._ops import at_label, kl_divergence_of
+from lossd.losses._ops import at_label, kl_divergence_of, log_softmax
 from lossd.losses._spec import Card, Example, LossParams
 
 
@@ -54,8 +53,8 @@ def adversarial(
 
     Returns one value per item, in nats, >= 0 up to rounding.
     """
-    log_clean = torch.log_softmax(clean_logits, dim=1)
-    log_adversarial = torch.log_softmax(adversarial_logits, dim=1)
+    log_clean = log_softmax(clean_logits)
+    log_adversarial = log_softmax(adversarial_logits)
     classification = -at_label(log_clean, labels)
     if params.detach == "clean":
         log_clean = log_clean.detach()

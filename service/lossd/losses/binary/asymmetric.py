@@ -54,6 +54,7 @@ def weight_of_item(params: AsymmetricParams, targets: Float[Tensor, "rows *rest"
         data="Sparse positives; a negative above the clip that is a missing label weighs most.",
     ),
     example=Example({"logits": [[2.0, -1.0], [0.5, 0.0]], "targets": [[1, 0], [0, 1]]}),
+    topics=("imbalance",),
 )
 def asymmetric(
     logits: Scores, targets: BinaryTargets, *, params: AsymmetricParams

@@ -28,6 +28,7 @@ class BinaryCrossEntropyWithLogitsParams(LossParams):
     example=Example(
         {"logits": [[2.0, -1.0], [0.5, 0.0]], "targets": [[1, 0], [0, 1]], "pos_weight": [1.0, 3.0]}
     ),
+    topics=("imbalance",),
 )
 def binary_cross_entropy_with_logits(
     logits: Scores,

@@ -49,6 +49,7 @@ def weight_of_item(params: SigmoidFocalParams, targets: Float[Tensor, "rows *res
         {"logits": [[2.0, -1.0], [0.5, 0.0]], "targets": [[1, 0], [0, 1]]},
         {"denominator": "positives"},
     ),
+    topics=("imbalance", "hard examples"),
 )
 def sigmoid_focal(
     logits: Scores, targets: BinaryTargets, *, params: SigmoidFocalParams

@@ -13,6 +13,7 @@ from lossd.losses._ops import (
     counted,
     is_ignored,
     label_weights,
+    log_softmax,
     log_softmax_counted,
     times_log,
 )
@@ -76,6 +77,7 @@ def slope_of_item(
     ),
     recipe=SoftmaxRecipe(slope=slope_of_item, weights="class_weights", smoothing="label_smoothing"),
     linear=True,
+    topics=("imbalance",),
 )
 def cross_entropy(
     logits: Logits,
@@ -104,7 +106,7 @@ def cross_entropy(
             value = times_log(class_weights[safe], value)
     else:
         assert target_probabilities is not None
-        log_p = torch.log_softmax(logits, dim=1)
+        log_p = log_softmax(logits)
         value = -_weighted(weight, target_probabilities, log_p)
     if params.label_smoothing:
         possible = (log_p != -torch.inf).to(log_p.dtype)

@@ -61,6 +61,7 @@ def slope_of_item(
     ),
     recipe=SoftmaxRecipe(slope=slope_of_item),
     linear=True,
+    topics=("imbalance", "hard examples"),
 )
 def focal(
     logits: Logits,

@@ -2,14 +2,13 @@
 
 from typing import Literal
 
-import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import Logits, LogProbabilities
-from lossd.losses._ops import kl_divergence_of
+from lossd.losses._ops import kl_divergence_of, log_softmax
 from lossd.losses._spec import Card, Example, LossParams
 
 
@@ -61,6 +60,6 @@ def kl_divergence(
 
 def _log_probabilities(logits: Tensor | None, log_probabilities: Tensor | None) -> Tensor:
     if logits is not None:
-        return torch.log_softmax(logits, dim=1)
+        return log_softmax(logits)
     assert log_probabilities is not None
     return log_probabilities

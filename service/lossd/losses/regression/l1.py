@@ -23,6 +23,7 @@ class L1Params(LossParams):
         data="Heavy-tailed errors, outliers.",
     ),
     example=Example({"prediction": [[2.5, 0.0], [1.0, -1.0]], "target": [[3.0, -0.5], [1.0, 2.0]]}),
+    topics=("outliers",),
 )
 def l1(prediction: Prediction, target: Target, *, params: L1Params) -> Float[Tensor, "rows *rest"]:
     """Absolute difference, one value per element; the subgradient at 0 is 0.

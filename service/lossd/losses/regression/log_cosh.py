@@ -27,6 +27,7 @@ class LogCoshParams(LossParams):
         data="Errors of a size near 1, some outliers; scale the target to that.",
     ),
     example=Example({"prediction": [[2.5, 0.0], [1.0, -1.0]], "target": [[3.0, -0.5], [1.0, 2.0]]}),
+    topics=("outliers",),
 )
 def log_cosh(
     prediction: Prediction, target: Target, *, params: LogCoshParams

@@ -32,6 +32,7 @@ class SmoothL1Params(LossParams):
         {"prediction": [[2.5, 0.0], [1.0, -1.0]], "target": [[3.0, -0.5], [1.0, 2.0]]},
         {"beta": 1.0},
     ),
+    topics=("outliers",),
 )
 def smooth_l1(
     prediction: Prediction, target: Target, *, params: SmoothL1Params

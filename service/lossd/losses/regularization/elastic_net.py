@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import Weights
+from lossd.losses._ops import soft_threshold
 from lossd.losses._spec import Card, Example, LossParams
 
 
@@ -17,12 +18,21 @@ class ElasticNetParams(LossParams):
     l2: float = Field(1.0, ge=0, description="Coefficient of the sum of squared weights.")
 
 
+def proximal(
+    weights: tuple[Tensor, ...], step: float, params: ElasticNetParams
+) -> dict[str, tuple[Tensor, ...]]:
+    """Each weight moved to 0 by step times l1, and not beyond; then over 1 + 2 step l2."""
+    by, over = step * params.l1, 1.0 + 2.0 * step * params.l2
+    return {"weights": tuple(soft_threshold(each, by) / over for each in weights)}
+
+
 @loss(
     formula=r"\lambda_1 \sum |w| + \lambda_2 \sum w^2",
     source="Zou and Hastie 2005, Journal of the Royal Statistical Society B 67, 301-320, eq. 3",
     units="mixed weight units",
     coupling="whole",
     reduction="sum",
+    proximal=proximal,
     card=Card(
         characteristics="Strongly convex for l2 > 0; sparse; keeps correlated weights together.",
         use="Sparse linear models whose inputs are correlated.",
@@ -30,6 +40,7 @@ class ElasticNetParams(LossParams):
         data="Any weights. scikit-learn's a, r are l1 = a r, l2 = a (1 - r) / 2.",
     ),
     example=Example({"weights": {"layer": [[0.5, -1.0]], "head": [2.0]}}, {"l1": 0.01, "l2": 0.1}),
+    topics=("sparsity",),
 )
 def elastic_net(weights: Weights, *, params: ElasticNetParams) -> Float[Tensor, ""]:
     """Sum of absolute weights times l1, plus sum of squared weights times l2."""

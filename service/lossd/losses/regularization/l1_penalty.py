@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import Weights
+from lossd.losses._ops import soft_threshold
 from lossd.losses._spec import Card, Example, LossParams
 
 
@@ -16,12 +17,21 @@ class L1PenaltyParams(LossParams):
     coefficient: float = Field(1.0, ge=0, description="Lambda, the strength of the penalty.")
 
 
+def proximal(
+    weights: tuple[Tensor, ...], step: float, params: L1PenaltyParams
+) -> dict[str, tuple[Tensor, ...]]:
+    """Each weight moved to 0 by step times lambda, and not beyond."""
+    by = step * params.coefficient
+    return {"weights": tuple(soft_threshold(each, by) for each in weights)}
+
+
 @loss(
     formula=r"\lambda \sum |w|",
     source="Tibshirani 1996, Journal of the Royal Statistical Society B 58, 267-288",
     units="lambda times weight units",
     coupling="whole",
     reduction="sum",
+    proximal=proximal,
     card=Card(
         characteristics="Convex, not smooth at 0; its proximal operator is the soft threshold.",
         use="To drive weights to exactly 0.",

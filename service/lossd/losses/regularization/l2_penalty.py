@@ -19,12 +19,21 @@ class L2PenaltyParams(LossParams):
     )
 
 
+def proximal(
+    weights: tuple[Tensor, ...], step: float, params: L2PenaltyParams
+) -> dict[str, tuple[Tensor, ...]]:
+    """Each weight over 1 + 2 step lambda; without the 2 with `half`."""
+    by = 1.0 + (1.0 if params.half else 2.0) * step * params.coefficient
+    return {"weights": tuple(each / by for each in weights)}
+
+
 @loss(
     formula=r"\lambda \sum w^2",
     source="Hoerl and Kennard 1970, Technometrics 12, 55-67",
     units="lambda times squared weight units",
     coupling="whole",
     reduction="sum",
+    proximal=proximal,
     card=Card(
         characteristics="Strongly convex, smooth; gradient 2 lambda w, or lambda w with half.",
         use="To keep weights small. Under adaptive optimisers it is not the same as weight decay.",

@@ -11,8 +11,8 @@ from lossd.losses._catalog import loss
 from lossd.losses._spec import Arg, Card, Example, LossParams
 
 
-class TotalVariationParams(LossParams):
-    """Parameters of `total_variation`."""
+class ImageTotalVariationParams(LossParams):
+    """Parameters of `image_total_variation`."""
 
     kind: Literal["anisotropic", "isotropic", "squared"] = Field(
         "anisotropic",
@@ -36,13 +36,13 @@ class TotalVariationParams(LossParams):
     ),
     example=Example({"images": [[[[0.1, 0.5, 0.9], [0.2, 0.4, 0.8]]]]}),
 )
-def total_variation(
+def image_total_variation(
     images: Annotated[
         Float[Tensor, "rows channels *spatial"],
         Arg(doc="Images, or other signals over space.", gradient=True),
     ],
     *,
-    params: TotalVariationParams,
+    params: ImageTotalVariationParams,
 ) -> Float[Tensor, "rows"]:
     """The sum of differences of neighbours over channels and pixels.
 

@@ -1,0 +1,97 @@
+"""What a catalog of losses should hold, row by row, and where it is: from docs/coverage.toml."""
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from docs._losses import NOTE, cell, link
+
+from lossd.losses import CATALOG
+from lossd.schema.options import Options
+
+INTRODUCTION = """\
+What the literature and the libraries have, and where it is here. T0 is what the service began with,
+T1 what anybody expects, T2 what no one library has."""
+OPTIONS = frozenset({*Options.model_fields, "row_weights"})
+FILE = Path(__file__).parent / "coverage.toml"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One thing that somebody may look for: a loss, an option of a call, or why it waits."""
+
+    name: str
+    loss: str | None = None
+    option: str | None = None
+    waits: str | None = None
+
+    @property
+    def is_there(self) -> bool:
+        """An option is named first, and then what it is to be."""
+        return self.loss in CATALOG or (self.option or "").partition(":")[0] in OPTIONS
+
+
+@dataclass(frozen=True)
+class Row:
+    id: str
+    title: str
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The rows, and the losses that are still being written."""
+
+    rows: tuple[Row, ...]
+    waiting: frozenset[str]
+
+    @property
+    def members(self) -> list[Member]:
+        return [member for row in self.rows for member in row.members]
+
+    @property
+    def share_of_rows(self) -> float:
+        """Of rows that have something of theirs."""
+        there = [any(member.is_there for member in row.members) for row in self.rows]
+        return sum(there) / len(there)
+
+    @property
+    def share_of_members(self) -> float:
+        there = [member.is_there for member in self.members]
+        return sum(there) / len(there)
+
+
+def read() -> Coverage:
+    """Raises `TypeError` or `KeyError` where the file is not what it should be."""
+    said: dict[str, Any] = tomllib.loads(FILE.read_text())
+    rows = [
+        Row(row["id"], row["title"], tuple(Member(**each) for each in row["members"]))
+        for row in said["row"]
+    ]
+    return Coverage(tuple(rows), frozenset(said["waiting"]))
+
+
+def page() -> str:
+    found = read()
+    there = sum(member.is_there for member in found.members)
+    rows = sum(any(member.is_there for member in row.members) for row in found.rows)
+    parts = [NOTE, "# Coverage", ""]
+    parts += [INTRODUCTION, ""]
+    share = f"{found.share_of_members:.0%}", f"{found.share_of_rows:.0%}"
+    members = f"{there} of {len(found.members)} members ({share[0]})"
+    parts += [f"{members}, in {rows} of {len(found.rows)} rows ({share[1]}).", ""]
+    parts += ["| row | | member | here |", "|---|---|---|---|"]
+    for row in found.rows:
+        for i, member in enumerate(row.members):
+            head = (row.id, row.title) if i == 0 else ("", "")
+            parts.append(f"| {head[0]} | {cell(head[1])} | {cell(member.name)} | {_here(member)} |")
+    return "\n".join(parts)
+
+
+def _here(member: Member) -> str:
+    if member.option is not None and member.is_there:
+        return f"the option {member.option}"
+    if member.loss in CATALOG:
+        return link(CATALOG[member.loss])
+    return f"waits: {cell(member.waits or 'being written')}"

@@ -1,0 +1,126 @@
+"""Small calls, on the event loop: what does not depend on their numbers is worked out once.
+
+Callers repeat themselves, so what is worked out for the first call of a plan is kept with it. The
+bits are those of `compute_by_kernel`: the same compiled function gets the same arguments.
+"""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lossd.engine.compute import compute, pick_kernel
+from lossd.engine.fused import outer_of, result_of
+from lossd.engine.kernels import FINE, HasWork, Job, Kernel
+from lossd.engine.kernels._blocks import NO_LABELS, NO_ROWS, NOBODY_ASKED, Work
+from lossd.schema import Call, Plan, Result
+
+MOST_ELEMENTS = 16 * 1024  # a kernel is done with so many before a thread would have begun
+_MOST_PLANS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Straight:
+    """How all calls of a plan go through one compiled function as they are."""
+
+    work: Work
+    denominator: float
+    outer: NDArray[np.float32]
+    tail: tuple[NDArray[np.float64], ...]
+
+    def run(self, call: Call) -> Result | None:
+        """The result; None if the call is to be looked at more closely."""
+        work, given = self.work, call.inputs
+        rows = call.item_shape[0]
+        floats = [NO_ROWS if key not in given else given[key].numpy() for key in work.inputs]
+        labels = NO_LABELS if work.labels not in given else given[work.labels].numpy()
+        sums = np.empty(rows)
+        gradients = {key: np.empty(given[key].shape, np.float32) for key in call.wrt}
+        slopes = [gradients.get(key, NO_ROWS) for key in work.wrt]
+        found = work.core(
+            *floats, labels, *work.constants, self.outer.reshape(-1), sums, *self.tail, *slopes
+        )
+        if found != FINE:
+            return None
+        job = Job(self.outer, sums, None, gradients)
+        dense = {key: torch.from_numpy(x) for key, x in gradients.items()}
+        return result_of(call, job, self.denominator, dense, {}, ())
+
+
+class SmallCalls:
+    """Computes what is small and has a kernel; used by one thread."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._plans: dict[Plan, tuple[bool, _Straight | None]] = {}
+
+    def compute(self, call: Call, queued_s: float) -> Result | None:
+        """The result of a call that came at `queued_s`, a time of `perf_counter`.
+
+        None of one that is for a lane. Raises what `compute` raises.
+        """
+        plan = call.plan
+        known = None if plan is None else self._plans.get(plan)
+        is_small, straight = known or self._look_at(call)
+        if not is_small:
+            return None
+        started_s = time.perf_counter()
+        waited_s = started_s - queued_s
+        if straight is not None and _is_contiguous(call):
+            result = straight.run(call)
+            if result is not None:
+                result.seconds["queue"] = waited_s
+                result.seconds["compute"] = time.perf_counter() - started_s
+                return result
+        result = compute(call, self._device)
+        compute_s = result.seconds.pop("compute")
+        result.seconds.update(queue=waited_s, compute=compute_s)
+        return result
+
+    def _look_at(self, call: Call) -> tuple[bool, _Straight | None]:
+        kernel = pick_kernel(call, self._device) if call.elements <= MOST_ELEMENTS else None
+        found = (kernel is not None, None if kernel is None else _straight(kernel, call))
+        if call.plan is not None:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            self._plans[call.plan] = found
+        return found
+
+
+def _is_contiguous(call: Call) -> bool:
+    """Whether tensors are as a compiled function takes them, and nobody gave more to write to."""
+    if call.places or call.row_weights is not None or call.cotangent is not None:
+        return False
+    return all([x.is_contiguous() for x in call.inputs.values()])
+
+
+def _straight(kernel: Kernel, call: Call) -> _Straight | None:
+    """None where a call's numbers decide more than the arguments, or its arrays are not plain."""
+    options, rows = call.options, call.item_shape[0]
+    weights = kernel.weigh(call)
+    plain = (
+        len(call.item_shape) == 1
+        and options.gradient_form == "dense"
+        and options.class_axis == 1
+        and options.mining is None
+        and not call.extras
+        and options.gradient_dtype in (None, "float32")
+        and not isinstance(weights, np.ndarray)
+    )
+    if not plain or not isinstance(kernel, HasWork):
+        return None
+    work = kernel.work(call)
+    floats = [x for x in call.inputs.values() if x.is_floating_point()]
+    if not call.inputs.keys() <= {*work.inputs, work.labels} or not all(map(_is_plain, floats)):
+        return None
+    denominator = float(weights) * rows
+    outer = outer_of(call, rows, None, 1.0 / denominator if call.reduction == "mean" else 1.0)
+    tail = (NOBODY_ASKED, NOBODY_ASKED) if work.has_recipe else ()
+    return _Straight(work, denominator, outer, tail)
+
+
+def _is_plain(x: Tensor) -> bool:
+    return x.dtype == torch.float32 and x.ndim == 2

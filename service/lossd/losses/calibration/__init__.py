@@ -1,0 +1,1 @@
+"""Losses that make probabilities mean what they say, or unfamiliar inputs recognisable."""

@@ -1,0 +1,1 @@
+"""Losses of and between distributions over classes."""

@@ -1,0 +1,1 @@
+"""Losses on embeddings with labels: pairs, triplets, proxies, and softmax with a margin."""

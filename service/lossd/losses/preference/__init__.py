@@ -1,0 +1,1 @@
+"""Losses of preference learning: of two answers, which is the better one?"""

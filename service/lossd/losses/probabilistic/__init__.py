@@ -1,0 +1,1 @@
+"""Negative log-likelihoods and scores of predicted distributions."""

@@ -1,0 +1,1 @@
+"""Losses of reinforcement learning: policies, values and distributions of returns."""

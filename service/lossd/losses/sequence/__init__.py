@@ -1,0 +1,1 @@
+"""Losses of sequences: of all ways through time, those that spell the labels."""
