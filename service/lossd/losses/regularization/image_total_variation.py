@@ -25,7 +25,6 @@ class ImageTotalVariationParams(LossParams):
     formula=r"\sum_x \sum_d |\Delta_d f(x)|,\quad \text{isotropic: } \sum_x \|\Delta f(x)\|_2",
     source="Rudin, Osher and Fatemi 1992, Physica D 60, 259-268, eq. 2.2",
     units="units of the image, or their square",
-    reduction="sum",
     card=Card(
         characteristics="Convex; edges cost as much as ramps of the same height. squared smooths "
         "edges away.",
