@@ -14,6 +14,7 @@ from lossd.errors import BadOption, WrongDtype, WrongShape
 from lossd.losses import HIDDEN, InputSpec, LossParams, LossSpec, find
 from lossd.schema._asked import check_form, extras_of, wrt_of
 from lossd.schema._names import check_names, dotted
+from lossd.schema._partners import check_partners, in_order
 from lossd.schema.mining import check_mining
 from lossd.schema.options import Options, parse_options, parse_params
 from lossd.wire import Message
@@ -111,6 +112,7 @@ def _make_plan(
     shapes = {key: _shape_of(spec, each, options) for key, each in given.items()}
     dtypes = {key: _dtype_of(spec, each, options) for key, each in given.items()}
     sizes = _check_shapes(spec, given, shapes, params)
+    check_partners(spec, shapes)
     items = tuple(n for dim in spec.items for n in sizes[dim])
     check_form(spec, options, given)
     if options.mining is not None:
@@ -121,7 +123,8 @@ def _make_plan(
         params=params,
         options=options,
         inputs=tuple(
-            _input_plan(spec, given[key], shapes[key], dtypes[key], options) for key in given
+            _input_plan(spec, given[key], shapes[key], dtypes[key], options)
+            for key in in_order(spec, given)
         ),
         item_shape=items,
         wrt=wrt_of(spec, given, options),
