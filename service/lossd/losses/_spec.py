@@ -203,26 +203,14 @@ def read_signature(fn: Callable[..., Tensor]) -> dict[str, Any]:
         if name != "params"
     }
     dims = dict.fromkeys(dim for each in inputs.values() for dim in each.dims)
-    fields = hints["params"].model_fields.items()
-    whole_numbers = [name for name, each in fields if each.annotation is int]
-    sizes = {name for name, each in fields if each.annotation is int}
     counts = [key for key, each in hints["params"].model_fields.items() if each.annotation is int]
     return {
         "name": fn.__name__,
         "params": hints["params"],
         "inputs": inputs,
         "items": tuple(hints["return"].dim_str.split()),
-        "dims_of_params": tuple(dim for dim in dims if dim in whole_numbers),
-        "dims_of_params": tuple(dim for dim in dims if dim in sizes),
-        "dims_of_params": tuple(dim for dim in dims if _counts(hints["params"], dim)),
         "dims_of_params": tuple(dim for dim in dims if dim in counts),
     }
-
-
-def _counts(params: type[LossParams], dim: str) -> bool:
-    """Whether a dimension has the name of a parameter that is a count."""
-    field = params.model_fields.get(dim)
-    return field is not None and field.annotation is int
 
 
 def _input(name: str, hint: Any, optional: bool) -> InputSpec:

@@ -119,7 +119,6 @@ class _Parser:
             outcome: Call | LossdError
             try:
                 params = _params_at(call, point, j)
-                if first is None or _has_sizes(call):
                 if first is None or (isinstance(first, Call) and _sizes_differ(first, params)):
                     first = self._first(at, call, params)
                 outcome = first
@@ -194,11 +193,6 @@ def _loss_of(call: Mapping[str, Any]) -> str:
     if isinstance(loss, str):
         return loss
     raise BadOption("no loss is named", at="loss", expected="a name", got=repr(loss)[:100])
-
-
-def _has_sizes(call: dict[str, Any]) -> bool:
-    """Whether a parameter is the size of a dimension, so that tensors may not fit each point."""
-    return bool(find(_loss_of(call)).dims_of_params)
 
 
 def _points(sweep: Any) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""quantile_huber, berhu, interval_score, von_mises_nll, concordance_correlation, counts."""
+"""smooth_quantile, berhu, interval_score, von_mises_nll, concordance_correlation, counts."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ EQUAL = {"prediction": [1.0], "target": [1.0]}
 NOTHING = {"values": [0.0], "gradients": {"prediction": [0.0], "target": [0.0]}}
 
 
-def quantile_huber() -> list[dict[str, Any]]:
+def smooth_quantile() -> list[dict[str, Any]]:
     def theirs(prediction: Any, target: Any) -> Any:
         """Equation 10 on torch's Huber loss."""
         side = (0.75 - (target < prediction).double()).abs()
@@ -175,7 +175,7 @@ def zero_inflated_negative_binomial_nll() -> list[dict[str, Any]]:
 
 
 CASES = {
-    "quantile_huber": quantile_huber,
+    "smooth_quantile": smooth_quantile,
     "berhu": berhu,
     "interval_score": interval_score,
     "von_mises_nll": von_mises_nll,

@@ -1,4 +1,4 @@
-"""Quantile Huber loss: a pinball loss without its kink."""
+"""Smooth quantile (pinball) loss, a Huber loss of two slopes: a pinball loss without its kink."""
 
 from jaxtyping import Float
 from pydantic import Field
@@ -10,8 +10,8 @@ from lossd.losses._ops import positive_part
 from lossd.losses._spec import Card, Example, LossParams
 
 
-class QuantileHuberParams(LossParams):
-    """Parameters of `quantile_huber`."""
+class SmoothQuantileParams(LossParams):
+    """Parameters of `smooth_quantile`."""
 
     tau: float = Field(0.5, gt=0, lt=1, description="Which quantile, as a probability.")
     delta: float = Field(
@@ -40,8 +40,8 @@ class QuantileHuberParams(LossParams):
         {"tau": 0.9},
     ),
 )
-def quantile_huber(
-    prediction: Prediction, target: Target, *, params: QuantileHuberParams
+def smooth_quantile(
+    prediction: Prediction, target: Target, *, params: SmoothQuantileParams
 ) -> Float[Tensor, "rows *rest"]:
     """Huber loss over delta, weighed by the side of the difference: one value per element."""
     missing = target - prediction
