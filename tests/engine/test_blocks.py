@@ -13,7 +13,8 @@ from lossd.engine import compute
 from lossd.engine.blocks import is_cuttable, run_in_blocks
 from lossd.engine.plain import compute_plainly
 from lossd.errors import OutOfMemory
-from lossd.schema import Call
+from lossd.schema import Call, parse_call
+from lossd.wire import Message
 
 CUTTABLE = [case for case in CASES if finite(case) and is_cuttable(call_of(case))]
 FIRST = list({case.spec.name: case for case in reversed(CUTTABLE)}.values())
@@ -61,6 +62,15 @@ def assert_blocks_make_the_whole(case: Case, fields: dict[str, Any]) -> None:
         assert mine.keys() == theirs.keys()
         for key, x in theirs.items():
             torch.testing.assert_close(mine[key], x, rtol=1e-12, atol=1e-15)
+
+
+def test_the_pairs_within_a_row_count_towards_its_block() -> None:
+    """Else a block of long lists would need a hundred times the memory that it was given."""
+    lists = {key: torch.randn(8, 100).abs() for key in ("scores", "relevance")}
+    sizes: list[int] = []
+    call = full_above(8, parse_call("ranknet", Message(lists, {})), sizes)
+    compute_plainly(call, CPU, block_bytes=2 * 16 * 4 * 100 * 100 + 100_000)
+    assert max(sizes) == 2
 
 
 def test_out_of_memory_halves_the_rows_and_goes_on_where_it_failed() -> None:
