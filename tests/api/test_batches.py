@@ -49,7 +49,22 @@ def test_every_example_of_the_catalog_in_one_batch_is_answered_as_alone(http: ht
     assert got["problems"] == {}
     for name, spec in CATALOG.items():
         body = {"inputs": dict(spec.example.inputs), "params": dict(spec.example.params)}
-        assert got["answers"][name] == alone(http, name, body), name
+        assert_same(got["answers"][name], alone(http, name, body))
+
+
+def assert_same(got: Any, want: Any) -> None:
+    """But for the last digit: torch's vectors end elsewhere where memory begins elsewhere."""
+    if isinstance(want, dict):
+        assert got.keys() == want.keys()
+        for key in want:
+            assert_same(got[key], want[key])
+    elif isinstance(want, list):
+        assert len(got) == len(want)
+        for one, other in zip(got, want, strict=True):
+            assert_same(one, other)
+    else:
+        near = pytest.approx(want, rel=1e-5, abs=1e-6) if isinstance(want, float) else want
+        assert got == near
 
 
 @pytest.mark.parametrize(
@@ -122,7 +137,7 @@ def test_a_point_whose_parameter_is_a_size_is_checked_anew(http: httpx.Client, n
     assert got["answers"].keys() == {"s[0]", "s[2]"}
     assert got["problems"]["s[1]"]["code"] == "wrong_shape"
     body = {"inputs": dict(spec.example.inputs), "params": dict(spec.example.params)}
-    assert got["answers"]["s[2]"] == alone(http, name, body)
+    assert_same(got["answers"]["s[2]"], alone(http, name, body))
 
 
 @pytest.mark.parametrize("codec", BINARY, ids=lambda codec: codec.media_type)
