@@ -119,7 +119,7 @@ class _Parser:
             outcome: Call | LossdError
             try:
                 params = _params_at(call, point, j)
-                if first is None or (isinstance(first, Call) and _sizes_differ(first, params)):
+                if first is None or _sizes_differ(call, first, params):
                     first = self._first(at, call, params)
                 outcome = first
                 if isinstance(first, Call):  # the plan is that of the first point's parameters
@@ -203,10 +203,12 @@ def _points(sweep: Any) -> list[dict[str, Any]]:
     )
 
 
-def _sizes_differ(call: Call, params: LossParams) -> bool:
-    """Whether a parameter that is the size of an input has changed, so that shapes must too."""
-    sizes = call.spec.dims_of_params
-    return any(getattr(call.params, name) != getattr(params, name) for name in sizes)
+def _sizes_differ(call: dict[str, Any], last: Call | LossdError, params: LossParams) -> bool:
+    """Whether a parameter that is the size of an input may have changed, and with it what fits."""
+    sizes = find(_loss_of(call)).dims_of_params
+    if isinstance(last, LossdError):  # of which the sizes may be the cause
+        return bool(sizes)
+    return any(getattr(last.params, name) != getattr(params, name) for name in sizes)
 
 
 def _params_at(call: dict[str, Any], point: dict[str, Any], j: int) -> LossParams:
