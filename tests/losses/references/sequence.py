@@ -1,4 +1,4 @@
-"""ctc, crf."""
+"""ctc, crf, transducer."""
 
 import itertools
 from typing import Any
@@ -200,4 +200,53 @@ def crf() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-CASES = {"ctc": ctc, "crf": crf}
+def transducer() -> list[dict[str, Any]]:
+    def f(params: Any, logits: Any, labels: Any, input_lengths: Any = None,
+          label_lengths: Any = None) -> Any:  # fmt: skip
+        values = []
+        for i, z in enumerate(logits):
+            frames = len(z) if input_lengths is None else int(input_lengths[i])
+            count = len(z[0]) - 1 if label_lengths is None else int(label_lengths[i])
+            row, blank = [int(x) for x in labels[i]], -1 if params.get("blank") == "last" else 0
+            log_p = [[log_softmax(x) for x in states] for states in z]
+            total = mpf(0)
+            # The last step is a blank: labels fall anywhere among the others.
+            for places in itertools.combinations(range(frames - 1 + count), count):
+                t = u = 0
+                log_path = log_p[frames - 1][count][blank]
+                for step in range(frames - 1 + count):
+                    log_path += log_p[t][u][row[u] if step in places else blank]
+                    t, u = (t, u + 1) if step in places else (t + 1, u)
+                total += mp.exp(log_path)
+            values.append(-mp.log(total))
+        return values
+
+    def case(source: str, inputs: Any, **params: Any) -> dict[str, Any]:
+        made = batch_case(source, f, inputs, params, wrt=("logits",))
+        made["inputs"] |= {key: x for key, x in inputs.items() if key != "logits"}
+        return made
+
+    near = {"logits": randoms(820, 2, 3, 3, 3), "labels": [[1, 2, 0], [2, 2, 0]]}
+    short = near | {"input_lengths": [2, 1], "label_lengths": [1, 2]}
+    last = {"logits": randoms(821, 1, 3, 2, 2), "labels": [[0, 0]]}
+    far = {
+        "logits": [[[[1e4, -1e4], [0.0, 9999.0]], [[120.0, -120.0], [1e4, 1e4]]]],
+        "labels": [[1, 0]],
+    }
+    paper = f"paper only: {DIGITS}, all paths"
+    return [
+        case(f"smooth: {paper}", near),
+        case(f"smooth: {paper}: lengths", short),
+        case(f"smooth: {paper}: blank last", last, blank="last"),
+        case(f"{paper}: scores to 1e4", far),
+        {
+            "from": "by hand: without frames there is no path, by ruling no gradient either",
+            "inputs": {"logits": [[[[1.0, 2.0]]]], "labels": [[0]], "input_lengths": [0]},
+            "params": {},
+            "values": ["Infinity"],
+            "gradients": {"logits": [[[[0.0, 0.0]]]]},
+        },
+    ]
+
+
+CASES = {"ctc": ctc, "crf": crf, "transducer": transducer}
