@@ -1,4 +1,4 @@
-"""ctc, crf, transducer."""
+"""ctc, crf, transducer, soft_dtw."""
 
 import itertools
 from typing import Any
@@ -249,4 +249,39 @@ def transducer() -> list[dict[str, Any]]:
     ]
 
 
-CASES = {"ctc": ctc, "crf": crf, "transducer": transducer}
+def soft_dtw() -> list[dict[str, Any]]:
+    def softly(x: Any, y: Any, gamma: Any) -> Any:
+        table: dict[tuple[int, int], Any] = {}
+        for i, a in enumerate(x):
+            for j, b in enumerate(y):
+                cost = sum((p - q) ** 2 for p, q in zip(a, b, strict=True))
+                near = [table[k] for k in ((i - 1, j), (i, j - 1), (i - 1, j - 1)) if k in table]
+                if near:
+                    cost -= gamma * mp.log(sum(mp.exp(-r / gamma) for r in near))
+                table[i, j] = cost
+        return table[len(x) - 1, len(y) - 1]
+
+    def f(params: Any, prediction: Any, target: Any) -> Any:
+        gamma = mpf(params.get("gamma", 1))
+        values = []
+        for x, y in zip(prediction, target, strict=True):
+            value = softly(x, y, gamma)
+            if params.get("divergence"):
+                value -= (softly(x, x, gamma) + softly(y, y, gamma)) / 2
+            values.append(value)
+        return values
+
+    near = {"prediction": randoms(822, 2, 3, 2), "target": randoms(823, 2, 4, 2)}
+    narrow = {"prediction": randoms(824, 2, 1, 1), "target": randoms(825, 2, 3, 1)}
+    far = {"prediction": [[[50.0], [-50.0], [0.0]]], "target": [[[-50.0], [120.0]]]}
+    wrt, paper = tuple(near), f"paper only: {DIGITS}"
+    own = {"divergence": True, "gamma": 0.5}
+    return [
+        batch_case(f"smooth: {paper}", f, near, wrt=wrt),
+        batch_case(f"smooth: {paper}: divergence", f, near, own, wrt=wrt),
+        batch_case(f"{paper}: a single step", f, narrow, {"gamma": 2.0}, wrt=wrt),
+        batch_case(f"{paper}: far apart", f, far, wrt=wrt),
+    ]
+
+
+CASES = {"ctc": ctc, "crf": crf, "transducer": transducer, "soft_dtw": soft_dtw}
