@@ -20,7 +20,8 @@ from torch import Tensor
 
 from lossd.engine import compute
 from lossd.engine.compute import pick_kernel
-from lossd.engine.reduce import denominator_of, reduce_sums
+from lossd.engine.plain import denominator_of
+from lossd.engine.reduce import reduce_sums
 from lossd.losses import CATALOG
 from lossd.schema import Call, check_values, parse_call
 from lossd.schema.describe import example_call

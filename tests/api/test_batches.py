@@ -256,6 +256,26 @@ def test_a_bad_point_of_a_sweep_is_its_own(http: httpx.Client) -> None:
     assert lost["problems"].keys() == {"focal[0]", "focal[1]"}
 
 
+def test_each_point_of_a_sweep_is_held_to_the_sizes_that_it_names(http: httpx.Client) -> None:
+    call = {
+        "loss": "gradient_harmonized", "params": {"bins": 3, "momentum": 0.5},
+        "inputs": {"logits": "z", "targets": "t", "counts": "c"}, "outputs": ["value", "state"],
+        "sweep": [{}, {"bins": 4}, {"momentum": 0.25}],
+    }  # fmt: skip
+    got = post(http, call, z=[[1.0, -1.0]], t=[[1.0, 0.0]], c=[1.0, 0.0, 2.0])
+    assert got["answers"].keys() == {"0[0]", "0[2]"}
+    assert got["answers"]["0[0]"]["state"]["counts"] == [1.5, 0.0, 1.0]
+    assert got["answers"]["0[2]"]["state"]["counts"] == [1.75, 0.0, 0.5]
+    assert got["problems"]["0[1]"]["at"] == "calls[0].inputs.counts"
+
+
+def test_calls_of_a_batch_may_be_mined(http: httpx.Client) -> None:
+    mining = {"mining": {"method": "ohem", "keep_count": 1}, "outputs": ["value", "kept_indices"]}
+    got = post(http, GOOD, GOOD | {"name": "mined"} | mining)["answers"]
+    assert got["mined"]["denominator"] == 1 and got["good"]["denominator"] > 1
+    assert len(got["mined"]["kept_indices"]) == 1
+
+
 WHOLE: list[tuple[str, Any, int, str]] = [
     ("no calls", {"tensors": TENSORS}, 422, "calls"),
     ("calls are an object", {"tensors": TENSORS, "calls": {"a": GOOD}}, 422, "calls"),

@@ -141,8 +141,11 @@ SMOOTH = {
 }
 
 
-@BOTH_WAYS
-@pytest.mark.parametrize("case", SMOOTH.values(), ids=SMOOTH)
+# A stream does not look at the loss: half of them go one way, and half the other.
+ONE_WAY = [(case, bool(i % 2)) for i, case in enumerate(SMOOTH.values())]
+
+
+@pytest.mark.parametrize(("case", "windowed"), ONE_WAY, ids=SMOOTH)
 def test_every_loss_of_rows_can_be_streamed(client: Client, case: Case, windowed: bool) -> None:
     tensors = {name: x.numpy() for name, x in message_of(case).tensors.items()}
     shared = {k: x for k, x in tensors.items() if case.spec.inputs[k].scope == "shared"}

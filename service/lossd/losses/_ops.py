@@ -125,3 +125,13 @@ def log1p_square(z: Tensor, b: Tensor) -> Tensor:
     near_z, far_z = z.masked_fill(far, 0.0), z.masked_fill(~far, 1.0)
     beyond = 2.0 * far_z.log() - b.log() + torch.log1p(b / far_z / far_z)
     return torch.where(far, beyond, torch.log1p(near_z.square() / b))
+
+
+def log_sum_exp(x: Tensor, dim: int) -> Tensor:
+    """log of the sum of e^x, exact to rounding in value and gradient.
+
+    torch.logsumexp takes its gradient from the value, whose last digits are coarse at 1e4.
+    """
+    best = x.argmax(dim, keepdim=True)
+    ahead = torch.log_softmax(x, dim).gather(dim, best)
+    return (x.gather(dim, best) - ahead).squeeze(dim)

@@ -142,7 +142,7 @@ class LossSpec:
     linear: bool = False  # whether hidden and classifier may stand in for logits
     state: Callable[..., Mapping[str, Tensor]] | None = None
     proximal: Callable[..., Mapping[str, Proximal]] | None = None
-    dims_of_params: tuple[str, ...] = ()  # dimensions whose size is the parameter of that name
+    dims_of_params: tuple[str, ...] = ()  # dimensions whose size an int parameter of that name is
 
     @property
     def extra_outputs(self) -> tuple[str, ...]:
@@ -203,12 +203,13 @@ def read_signature(fn: Callable[..., Tensor]) -> dict[str, Any]:
         if name != "params"
     }
     dims = dict.fromkeys(dim for each in inputs.values() for dim in each.dims)
+    counts = [key for key, each in hints["params"].model_fields.items() if each.annotation is int]
     return {
         "name": fn.__name__,
         "params": hints["params"],
         "inputs": inputs,
         "items": tuple(hints["return"].dim_str.split()),
-        "dims_of_params": tuple(dim for dim in dims if dim in hints["params"].model_fields),
+        "dims_of_params": tuple(dim for dim in dims if dim in counts),
     }
 
 

@@ -119,9 +119,11 @@ class _Parser:
             outcome: Call | LossdError
             try:
                 params = _params_at(call, point, j)
-                if first is None:
+                if first is None or (isinstance(first, Call) and _sizes_differ(first, params)):
                     first = self._first(at, call, params)
-                outcome = first if isinstance(first, LossdError) else replace(first, params=params)
+                outcome = first
+                if isinstance(first, Call):  # the plan is that of the first point's parameters
+                    outcome = replace(first, params=params, plan=None)
             except LossdError as err:
                 outcome = within(at, err)
             yield Entry(f"{name}[{j}]", at, outcome)
@@ -199,6 +201,12 @@ def _points(sweep: Any) -> list[dict[str, Any]]:
     raise BadOption(
         "not a sweep", at="sweep", expected="a list of objects of parameters", got=repr(sweep)[:100]
     )
+
+
+def _sizes_differ(call: Call, params: LossParams) -> bool:
+    """Whether a parameter that is the size of an input has changed, so that shapes must too."""
+    sizes = call.spec.dims_of_params
+    return any(getattr(call.params, name) != getattr(params, name) for name in sizes)
 
 
 def _params_at(call: dict[str, Any], point: dict[str, Any], j: int) -> LossParams:

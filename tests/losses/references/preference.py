@@ -1,4 +1,4 @@
-"""dpo, kto, orpo, simpo, cpo, bradley_terry, slic, rrhf."""
+"""dpo, aot, kto, orpo, simpo, cpo, bradley_terry, slic, rrhf."""
 
 import math
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ from mpmath import mp, mpf
 from torch import Tensor
 
 from references._foreign import float64_by_default, function_alone, statement_alone
-from references._mp import row_case, softplus
+from references._mp import batch_case, row_case, softplus
 from references._torch import labels, randoms, torch_case
 
 CHOSEN, REJECTED = "chosen_log_probabilities", "rejected_log_probabilities"
@@ -96,6 +96,8 @@ def trl_dpo(variant: str, **settings: Any) -> Any:
             "chosen_scores": chosen,
             "rejected_scores": rejected,
             "delta_score": chosen - rejected,
+            "ref_chosen_logps": reference_chosen_log_probabilities,
+            "ref_rejected_logps": reference_rejected_log_probabilities,
             "chosen_logps": chosen_log_probabilities,
             "rejected_logps": rejected_log_probabilities,
         }
@@ -111,7 +113,10 @@ def trl_dpo(variant: str, **settings: Any) -> Any:
 
 def dpo() -> list[dict[str, Any]]:
     near = BOTH | REFERENCE
-    counted = near | {"chosen_tokens": [7.0, 12.0, 3.0, 20.0], "rejected_tokens": [9.0, 2.0, 4.0, 31.0]}  # fmt: skip  # noqa: E501
+    counted = near | {
+        "chosen_tokens": [7.0, 12.0, 3.0, 20.0],
+        "rejected_tokens": [9.0, 2.0, 4.0, 31.0],
+    }
     cases = []
     for variant in (
         "sigmoid", "hinge", "nca_pair", "bco_pair", "sppo_hard", "apo_zero", "apo_down", "discopop",
@@ -184,8 +189,7 @@ def _other_dpo(near: dict[str, Any], counted: dict[str, Any]) -> list[dict[str, 
         return (1 - share) * softplus(-z) + share * softplus(z)
 
     def far(source: str, inputs: Any = FAR, **params: Any) -> dict[str, Any]:
-        weight = lambda params, **given: mpf(1)  # noqa: E731
-        return row_case(source, f, inputs, params, wrt=PAIR, weight=weight)
+        return row_case(source, f, inputs, params, wrt=PAIR, weight=lambda *_, **__: mpf(1))
 
     def sft(**given: Tensor) -> Tensor:
         return -given[CHOSEN] + 0.0 * given[REJECTED]
@@ -231,6 +235,42 @@ def _other_dpo(near: dict[str, Any], counted: dict[str, Any]) -> list[dict[str, 
             "gradients": {CHOSEN: [0.0], REJECTED: [0.0]},
         },
     ]  # fmt: skip
+
+
+def aot() -> list[dict[str, Any]]:
+    def trl(variant: str, smoothing: float = 0.0) -> Any:
+        theirs = trl_dpo(variant, label_smoothing=smoothing)
+
+        def rows(**given: Tensor) -> Tensor:
+            chosen, rejected, a, _ = given.values()
+            holds = (chosen - rejected) if variant == "aot" else (chosen - a)
+            place = holds.argsort().argsort()
+            values: Tensor = theirs(**given)[place]
+            return values
+
+        return rows
+
+    def f(params: Any, **given: Any) -> Any:
+        chosen, rejected, a, b = given.values()
+        held = [x - y for x, y in zip(chosen, rejected, strict=True)]
+        others = sorted(x - y for x, y in zip(a, b, strict=True))
+        order = sorted(range(len(held)), key=lambda i: mp.nint(held[i] * 64))
+        place = {i: k for k, i in enumerate(order)}
+        return [softplus(mpf(0.1) * (others[place[i]] - held[i])) for i in range(len(held))]
+
+    near, apart = BOTH | REFERENCE, {"paired": False, "label_smoothing": 0.125}
+    far = {key: FAR[key][:3] for key in FAR}
+    return [
+        torch_case(f"smooth: {TRL} DPOTrainer, aot", trl("aot"), near, wrt=PAIR),
+        torch_case(
+            f"smooth: {TRL} DPOTrainer, aot_unpaired",
+            trl("aot_unpaired", 0.125),
+            near,
+            apart,
+            wrt=PAIR,
+        ),
+        batch_case(f"{DIGITS}: log-probabilities to -1e4", f, far, wrt=PAIR),
+    ]
 
 
 def kto() -> list[dict[str, Any]]:
@@ -519,6 +559,7 @@ def rrhf() -> list[dict[str, Any]]:
 
 CASES = {
     "dpo": dpo,
+    "aot": aot,
     "kto": kto,
     "orpo": orpo,
     "simpo": simpo,

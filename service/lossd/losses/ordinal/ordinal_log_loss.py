@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
-from lossd.losses._ops import log1mexp, power, times_log
+from lossd.losses._ops import log1mexp, log_sum_exp, power, times_log
 from lossd.losses._spec import Arg, Card, Example, LossParams
 from lossd.losses.ordinal._thresholds import class_distances
 
@@ -54,5 +54,5 @@ def _log_of_rest(logits: Tensor) -> Tensor:
     log_p = torch.log_softmax(logits, 1)
     best = torch.zeros_like(logits, dtype=torch.bool)
     best.scatter_(1, logits.argmax(1, keepdim=True), True)
-    others = torch.logsumexp(log_p.masked_fill(best, -torch.inf), 1, keepdim=True)
+    others = log_sum_exp(log_p.masked_fill(best, -torch.inf), 1).unsqueeze(1)
     return torch.where(best, others, log1mexp(log_p.masked_fill(best, -1.0)))

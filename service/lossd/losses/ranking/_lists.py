@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lossd.losses._ops import log_sum_exp
 from lossd.losses._spec import Arg
 
 Denominator = Literal["lists", "pairs"]
@@ -116,4 +117,4 @@ def log_likelihoods_by_place(scores: Tensor, relevance: Tensor, there: Tensor) -
     left = torch.ones(count, count, dtype=torch.bool, device=scores.device).triu()
     itself = torch.eye(count, dtype=torch.bool, device=scores.device)
     drawn_from = (left & there.unsqueeze(1)) | itself
-    return -torch.logsumexp(ahead.masked_fill(~drawn_from, -torch.inf), dim=2)
+    return -log_sum_exp(ahead.masked_fill(~drawn_from, -torch.inf), 2)

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lossd.losses._catalog import loss
+from lossd.losses._ops import log_sum_exp
 from lossd.losses._spec import Arg, Card, Example, LossParams
 from lossd.losses.sequence._paths import InputLengths, lengths_or, without_infinity
 
@@ -82,8 +83,8 @@ def crf(
     alpha = ahead[:, 0] + start - start[labels[:, 0]].unsqueeze(1)
     for t in range(1, logits.shape[1]):
         step = transitions - taken[:, t - 1].view(-1, 1, 1)
-        moved = torch.logsumexp(alpha.unsqueeze(2) + step, 1) + ahead[:, t]
+        moved = log_sum_exp(alpha.unsqueeze(2) + step, 1) + ahead[:, t]
         alpha = torch.where(counts[:, t - 1 : t], moved, alpha)
     last = labels.gather(1, (frames - 1).clamp(min=0).unsqueeze(1))
-    value = torch.logsumexp(alpha + end - end[last], 1)
+    value = log_sum_exp(alpha + end - end[last], 1)
     return value.masked_fill(forbidden, torch.inf).masked_fill(frames == 0, 0.0)

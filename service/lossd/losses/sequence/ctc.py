@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
+from lossd.losses._ops import log_sum_exp
 from lossd.losses._spec import Arg, Card, Example, LossParams
 from lossd.losses.sequence._paths import (
     NEVER,
@@ -130,11 +131,12 @@ def _log_likelihood(
         step = _shifted(alpha, 1)
         skip = _shifted(alpha, 2).masked_fill(~may_skip, NEVER)
         ways = torch.stack([alpha, step, skip]) if t else torch.stack([alpha, step])
-        moved = torch.logsumexp(ways, 0) + emitted[:, t]
+        moved = log_sum_exp(ways, 0) + emitted[:, t]
         alpha = torch.where((t < frames).unsqueeze(1), moved, alpha)
     at_blank = alpha.gather(1, 2 * count.unsqueeze(1)).squeeze(1)
     at_label = alpha.gather(1, (2 * count - 1).clamp(min=0).unsqueeze(1)).squeeze(1)
-    return torch.logaddexp(at_blank, at_label.masked_fill(count == 0, NEVER))
+    ends = torch.stack([at_blank, at_label.masked_fill(count == 0, NEVER)])
+    return log_sum_exp(ends, 0)
 
 
 def _shifted(alpha: Tensor, by: int) -> Tensor:

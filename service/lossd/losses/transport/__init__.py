@@ -1,0 +1,1 @@
+"""Losses of optimal transport: what it costs to turn one distribution into another."""
