@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+import test_identities
 import torch
 from identity_terms import of, taught, weights
-from test_identities import Identity, leaves_of
+from test_identities import Identity
 
 BOXES, LOGITS, WEIGHTS = ("boxes",), ("logits",), ("weights",)
 
@@ -181,16 +182,4 @@ IDENTITIES = [
 @pytest.mark.parametrize("identity", IDENTITIES, ids=lambda identity: identity.says)
 @pytest.mark.parametrize("seed", range(2))
 def test_two_losses_agree_where_mathematics_says_so(identity: Identity, seed: int) -> None:
-    torch.manual_seed(seed)
-    inputs = identity.inputs()
-    leaves = leaves_of(inputs, identity.wrt)
-    left, right = identity.left(inputs), identity.right(inputs)
-    close = {"rtol": identity.rtol, "atol": identity.atol}
-    torch.testing.assert_close(left, right, **close)
-    outer = torch.rand_like(left)
-    for got, want in zip(
-        torch.autograd.grad(left, leaves, outer),
-        torch.autograd.grad(right, leaves, outer),
-        strict=True,
-    ):
-        torch.testing.assert_close(got, want, **close)
+    test_identities.test_two_losses_agree_where_mathematics_says_so(identity, seed)
