@@ -210,14 +210,7 @@ def read_signature(fn: Callable[..., Tensor]) -> dict[str, Any]:
         "inputs": inputs,
         "items": tuple(hints["return"].dim_str.split()),
         "dims_of_params": tuple(dim for dim in dims if dim in counts),
-        "dims_of_params": tuple(dim for dim in dims if _is_size(hints["params"], dim)),
     }
-
-
-def _is_size(params: type[LossParams], dim: str) -> bool:
-    """Whether a parameter of a dimension's name is a number: `classes` may also choose some."""
-    field = params.model_fields.get(dim)
-    return field is not None and field.annotation is int
 
 
 def _input(name: str, hint: Any, optional: bool) -> InputSpec:

@@ -119,11 +119,6 @@ class _Parser:
             outcome: Call | LossdError
             try:
                 params = _params_at(call, point, j)
-                if first is None or _sizes_differ(call, first, params):
-                    first = self._first(at, call, params)
-                outcome = first
-                if isinstance(first, Call):  # the plan is that of the first point's parameters
-                    outcome = replace(first, params=params, plan=None)
             except LossdError as err:
                 outcome = within(at, err)
             else:
@@ -208,14 +203,6 @@ def _points(sweep: Any) -> list[dict[str, Any]]:
     raise BadOption(
         "not a sweep", at="sweep", expected="a list of objects of parameters", got=repr(sweep)[:100]
     )
-
-
-def _sizes_differ(call: dict[str, Any], last: Call | LossdError, params: LossParams) -> bool:
-    """Whether a parameter that is the size of an input may have changed, and with it what fits."""
-    sizes = find(_loss_of(call)).dims_of_params
-    if isinstance(last, LossdError):  # of which the sizes may be the cause
-        return bool(sizes)
-    return any(getattr(last.params, name) != getattr(params, name) for name in sizes)
 
 
 def _sizes_of(call: Mapping[str, Any], params: LossParams) -> tuple[int, ...]:
