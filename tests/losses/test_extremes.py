@@ -1,6 +1,5 @@
 """Logits far out: no NaN where mathematics has none, and float32 keeps to what float64 says."""
 
-import math
 from typing import Any
 
 import pytest
@@ -64,6 +63,6 @@ def test_float32_agrees_with_float64_and_neither_is_nan(name: str) -> None:
             single = computed(spec, inputs, call.params, torch.float32)
             for wide, narrow in zip(exact, single, strict=True):
                 assert not wide.isnan().any() and not narrow.isnan().any()
-                largest = max(1.0, wide[wide.isfinite()].abs().max().item() if wide.numel() else 1)
-                assert math.isfinite(largest)
+                sizes = wide[wide.isfinite()].abs().flatten().tolist()
+                largest = max([1.0, *sizes])
                 torch.testing.assert_close(narrow.double(), wide, rtol=2e-5, atol=2e-5 * largest)
