@@ -112,6 +112,19 @@ def test_a_sweep_is_a_call_per_point(http: httpx.Client) -> None:
     assert got == {"answers": want, "problems": {}}
 
 
+@pytest.mark.parametrize("name", [name for name, x in CATALOG.items() if x.dims_of_params])
+def test_a_point_whose_parameter_is_a_size_is_checked_anew(http: httpx.Client, name: str) -> None:
+    spec = CATALOG[name]
+    call = {"name": "s", "loss": name, "inputs": {key: key for key in spec.example.inputs},
+            "params": dict(spec.example.params),
+            "sweep": [{}, {key: 50 for key in spec.dims_of_params}, {}]}  # fmt: skip
+    got = post(http, call, **spec.example.inputs)
+    assert got["answers"].keys() == {"s[0]", "s[2]"}
+    assert got["problems"]["s[1]"]["code"] == "wrong_shape"
+    body = {"inputs": dict(spec.example.inputs), "params": dict(spec.example.params)}
+    assert got["answers"]["s[2]"] == alone(http, name, body)
+
+
 @pytest.mark.parametrize("codec", BINARY, ids=lambda codec: codec.media_type)
 def test_a_binary_format_carries_what_json_does(http: httpx.Client, codec: Any) -> None:
     calls = [
