@@ -30,7 +30,7 @@ demo: $(STAMP) ## train on digits, post the outputs to every loss, print a table
 	@$(BIN)/python -m demo
 
 test: $(STAMP) ## run the test suite
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist loadfile
 
 check: $(STAMP) ## lint, format check, types, Dockerfile
 	@$(BIN)/ruff check .

@@ -1,128 +1,99 @@
-"""What small calls of a loss without a kernel would gain if they were computed together.
+"""What small calls of a loss without a kernel gain where many wait at once, HTTP left out.
 
-The service does not do this: these numbers say what it could gain at most, HTTP left out. For each
-loss whose rows stand alone: `CALLS` calls of different numbers of rows through the engine, one by
-one; and a prototype that pads each to a multiple of `PAD_ROWS` rows with its own last row, runs
-them as one, and reduces each by itself in float64. Times are the best of all rounds, per call.
-`differing_widths` are those at which a call gets other bits in company than alone, padded alike;
-the number of classes is that of the example. One JSON line per loss; units are in the names.
+For each loss that may: `CALLS` calls of different numbers of rows through the engine, each waited
+for before the next comes; and all at once, so that those that wait for the lane go together. Both
+ways must give the same bits. Ways alternate; figures are medians of all rounds, per call. One JSON
+line per loss, and one of all; units are in the names.
 """
 
+import asyncio
 import json
 import platform
 import time
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from lossd.engine import compute
-from lossd.engine.compute import pick_kernel
-from lossd.engine.reduce import denominator_of, reduce_sums
+from lossd.engine import Engine
+from lossd.engine.together import company_of
 from lossd.losses import CATALOG
-from lossd.schema import Call, check_values, parse_call
+from lossd.schema import Call, Result, parse_call
 from lossd.schema.describe import example_call
 from lossd.wire import Message
 
-CALLS, PAD_ROWS, ALTERNATIONS = 16, 32, 20
-WIDTHS = (1, 2, 3, 7, 10, 31, 33, 100, 129, 1000)
+CALLS, ALTERNATIONS, TIMEOUT_S = 16, 20, 60.0
 CPU = torch.device("cpu")
-Answer = tuple[float | None, tuple[Tensor, ...]]
 
 
-def calls_of(name: str, width: int) -> list[Call]:
-    """The loss's example, its rows made wider and noisy: some whole, some of odd lengths."""
-    spec, example = CATALOG[name], example_call(CATALOG[name])
-    draw = torch.Generator().manual_seed(width)
-    made = []
-    for i in range(CALLS):
-        rows, tensors = (32, 5, 64, 33)[i % 4], {}
-        for key, x in example.inputs.items():
-            pick = torch.randint(len(x), (rows,), generator=draw)
-            x = x[pick]
-            if "classes" not in spec.inputs[key].dims and x.ndim == 2:
-                x = x[:, torch.randint(x.shape[1], (width,), generator=draw)]
-            is_free = spec.inputs[key].arg.gradient and spec.inputs[key].arg.high is None
-            tensors[key] = x + torch.rand(x.shape, generator=draw) if is_free else x
-        params = example.params.model_dump(mode="json")
-        made.append(parse_call(name, Message(tensors, {"params": params})))
-    return made
+def calls_of(name: str) -> list[Call]:
+    """The rows of the loss's example, drawn again and again: some calls even, some of odd sizes."""
+    example = example_call(CATALOG[name])
+    draw = torch.Generator().manual_seed(0)
+    params = {"params": example.params.model_dump(mode="json")}
+    picks = [
+        torch.randint(example.item_shape[0], ((32, 5, 64, 33)[i % 4],), generator=draw)
+        for i in range(CALLS)
+    ]
+    return [
+        parse_call(name, Message({key: x[each] for key, x in example.inputs.items()}, params))
+        for each in picks
+    ]
 
 
-def padded(x: Tensor) -> Tensor:
-    more = -len(x) % PAD_ROWS
-    return torch.cat([x, x[-1:].expand(more, *x.shape[1:])]) if more else x
+async def one_by_one(engine: Engine, calls: Sequence[Call]) -> list[Result]:
+    return [await engine.submit(call, timeout_s=TIMEOUT_S) for call in calls]
 
 
-def together(calls: Sequence[Call]) -> list[Answer]:
-    """The answers of calls that differ in nothing but their rows."""
-    first, places, at = calls[0], [], 0
-    for call in calls:
-        check_values(call)
-        places.append(slice(at, at + call.item_shape[0]))
-        at += -(-call.item_shape[0] // PAD_ROWS) * PAD_ROWS
-    joined = {key: torch.cat([padded(c.inputs[key]) for c in calls]) for key in first.inputs}
-    leaves = {key: x.detach().requires_grad_(key in first.wrt) for key, x in joined.items()}
-    values = first.spec.fn(**first.arguments(leaves), params=first.params)
-    outer, found = torch.zeros_like(values), []
-    for call, place in zip(calls, places, strict=True):
-        mine = values.detach()[place]
-        total = mine.sum(dtype=torch.float64).item()
-        denominator = denominator_of(call, call.inputs, mine.numel(), None)
-        value, scale, _ = reduce_sums(call.reduction, total, denominator)
-        outer[place] = scale or 0.0
-        found.append(value)
-    of_all = torch.autograd.grad(values, [leaves[key] for key in first.wrt], outer)
-    return [(v, tuple(x[p] for x in of_all)) for v, p in zip(found, places, strict=True)]
+async def all_at_once(engine: Engine, calls: Sequence[Call]) -> list[Result]:
+    return await asyncio.gather(*(engine.submit(call, timeout_s=TIMEOUT_S) for call in calls))
 
 
-def differs(calls: Sequence[Call]) -> bool:
-    alone = [together([call])[0] for call in calls]
-    for (value, own), (other, shared) in zip(alone, together(calls), strict=True):
-        if value != other or not all(map(torch.equal, own, shared)):
-            return True
-    return False
+def check(left: Sequence[Result], right: Sequence[Result]) -> None:
+    for one, other in zip(left, right, strict=True):
+        same = all(torch.equal(x, other.gradients[key]) for key, x in one.gradients.items())
+        if one.sum != other.sum or not same:
+            raise SystemExit("a call got other bits in company than alone")
 
 
-def took_us(step: Callable[[], Any]) -> float:
-    started_s = time.perf_counter()
-    step()
-    return 1e6 * (time.perf_counter() - started_s)
-
-
-def measure(name: str) -> dict[str, Any]:
-    calls = calls_of(name, 10)
-    alone_us: list[list[float]] = []
-    together_us: list[float] = []
+async def measure(engine: Engine, name: str) -> dict[str, Any]:
+    calls = calls_of(name)
+    check(await one_by_one(engine, calls), await all_at_once(engine, calls))
+    took_us: dict[str, list[float]] = {"one_by_one": [], "all_at_once": []}
     for _ in range(ALTERNATIONS):
-        alone_us.append([took_us(partial(compute, call, CPU)) for call in calls])
-        together_us.append(took_us(partial(together, calls)) / CALLS)
-    best = sum(map(min, zip(*alone_us, strict=True))) / CALLS, min(together_us)
+        for way in (one_by_one, all_at_once):
+            started_s = time.perf_counter()
+            await way(engine, calls)
+            took_us[way.__name__].append(1e6 * (time.perf_counter() - started_s) / CALLS)
+    alone_us, together_us = (median(each) for each in took_us.values())
     return {
         "bench": "coalesce",
         "loss": name,
         "calls": CALLS,
-        "alone_best_us": round(best[0], 1),
-        "together_best_us": round(best[1], 1),
-        "ratio": round(best[0] / best[1], 2),
-        "differing_widths": [width for width in WIDTHS if differs(calls_of(name, width))],
-        "torch": torch.__version__,
-        "machine": platform.machine(),
+        "one_by_one_us": round(alone_us, 1),
+        "all_at_once_us": round(together_us, 1),
+        "ratio": round(alone_us / together_us, 2),
     }
 
 
-def may_share(name: str) -> bool:
-    spec, call = CATALOG[name], example_call(CATALOG[name])
-    has_rows = all(spec.inputs[key.partition("/")[0]].scope == "row" for key in call.inputs)
-    return spec.coupling == "independent" and has_rows and pick_kernel(call, CPU) is None
+async def measure_all() -> None:
+    engine = Engine("cpu", lanes=1, threads=1)
+    ratios = []
+    for name, spec in CATALOG.items():
+        if company_of(example_call(spec), CPU) is not None:
+            line = await measure(engine, name)
+            ratios.append(line["ratio"])
+            print(json.dumps(line), flush=True)
+    engine.close()
+    whole = {"bench": "coalesce", "losses": len(ratios), "median_ratio": median(ratios)}
+    versions = {"torch": torch.__version__, "machine": platform.machine()}
+    print(json.dumps({**whole, "least_ratio": min(ratios), **versions}))
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    for name in filter(may_share, CATALOG):
-        print(json.dumps(measure(name)), flush=True)
+    asyncio.run(measure_all())
 
 
 if __name__ == "__main__":

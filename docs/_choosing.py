@@ -9,9 +9,11 @@ from lossd.losses import CATALOG, TOPICS, LossSpec, topics_of
 # A loss is under the first of these of whose inputs it has one: special ones come first.
 KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Weights of a model", ("weights",)),
+    ("Gradients of a model", ("input_gradients", "gradient_norms")),
     ("Boxes", ("boxes", "target_boxes")),
     ("Outputs of a teacher and a student", (
-        "student_logits", "teacher_logits", "student", "teacher", "student_features")),
+        "student_logits", "teacher_logits", "student_scores", "teacher_scores", "student",
+        "teacher", "student_features")),
     ("Preferred and rejected answers", (
         "chosen_log_probabilities", "rejected_log_probabilities", "chosen_rewards",
         "rejected_rewards", "reference_log_probabilities", "desirable")),
@@ -24,6 +26,9 @@ KINDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "distances", "similarities", "features", "centers")),
     ("Scores of lists", ("relevance", "relevances", "list_lengths", "lengths", "segments")),
     ("Times and whether the event was seen", ("times", "events", "durations")),
+    ("Parameters of a distribution of the target", (
+        "location", "scale", "log_scale", "mixture_logits", "zero_logits", "evidence")),
+    ("Losses of items or groups", ("losses",)),
     ("Numbers to predict", ("prediction", "predictions", "mean", "rate", "quantiles")),
     ("Logits of classes and a label", ("logits",)),
     ("Probabilities or their logarithms", (

@@ -13,7 +13,7 @@ from lossd.schema import Call, Result, parse_call
 from lossd.schema.describe import example_call
 from lossd.wire import Message
 
-CASES = list(load())
+CASES = load()
 CPU = torch.device("cpu")
 
 

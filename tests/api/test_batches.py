@@ -112,6 +112,19 @@ def test_a_sweep_is_a_call_per_point(http: httpx.Client) -> None:
     assert got == {"answers": want, "problems": {}}
 
 
+@pytest.mark.parametrize("name", [name for name, x in CATALOG.items() if x.dims_of_params])
+def test_a_point_whose_parameter_is_a_size_is_checked_anew(http: httpx.Client, name: str) -> None:
+    spec = CATALOG[name]
+    call = {"name": "s", "loss": name, "inputs": {key: key for key in spec.example.inputs},
+            "params": dict(spec.example.params),
+            "sweep": [{}, {key: 50 for key in spec.dims_of_params}, {}]}  # fmt: skip
+    got = post(http, call, **spec.example.inputs)
+    assert got["answers"].keys() == {"s[0]", "s[2]"}
+    assert got["problems"]["s[1]"]["code"] == "wrong_shape"
+    body = {"inputs": dict(spec.example.inputs), "params": dict(spec.example.params)}
+    assert got["answers"]["s[2]"] == alone(http, name, body)
+
+
 @pytest.mark.parametrize("codec", BINARY, ids=lambda codec: codec.media_type)
 def test_a_binary_format_carries_what_json_does(http: httpx.Client, codec: Any) -> None:
     calls = [
@@ -254,6 +267,26 @@ def test_a_bad_point_of_a_sweep_is_its_own(http: httpx.Client) -> None:
     lost = post(http, SWEEP | {"inputs": {"logits": "z", "labels": "q"}, "sweep": [{}, {}]})
     assert {each["at"] for each in lost["problems"].values()} == {"calls[0].inputs.labels"}
     assert lost["problems"].keys() == {"focal[0]", "focal[1]"}
+
+
+def test_each_point_of_a_sweep_is_held_to_the_sizes_that_it_names(http: httpx.Client) -> None:
+    call = {
+        "loss": "gradient_harmonized", "params": {"bins": 3, "momentum": 0.5},
+        "inputs": {"logits": "z", "targets": "t", "counts": "c"}, "outputs": ["value", "state"],
+        "sweep": [{}, {"bins": 4}, {"momentum": 0.25}],
+    }  # fmt: skip
+    got = post(http, call, z=[[1.0, -1.0]], t=[[1.0, 0.0]], c=[1.0, 0.0, 2.0])
+    assert got["answers"].keys() == {"0[0]", "0[2]"}
+    assert got["answers"]["0[0]"]["state"]["counts"] == [1.5, 0.0, 1.0]
+    assert got["answers"]["0[2]"]["state"]["counts"] == [1.75, 0.0, 0.5]
+    assert got["problems"]["0[1]"]["at"] == "calls[0].inputs.counts"
+
+
+def test_calls_of_a_batch_may_be_mined(http: httpx.Client) -> None:
+    mining = {"mining": {"method": "ohem", "keep_count": 1}, "outputs": ["value", "kept_indices"]}
+    got = post(http, GOOD, GOOD | {"name": "mined"} | mining)["answers"]
+    assert got["mined"]["denominator"] == 1 and got["good"]["denominator"] > 1
+    assert len(got["mined"]["kept_indices"]) == 1
 
 
 WHOLE: list[tuple[str, Any, int, str]] = [

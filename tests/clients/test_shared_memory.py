@@ -15,6 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -107,12 +108,19 @@ def assert_same_arrays(got: Any, want: Any) -> None:
         assert got.tobytes() == want.tobytes()
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+# The way does not look at the loss: each loss goes one way, and each way has its share of them.
+DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+WAYS = [(kind, dtype) for kind in KINDS for dtype in DTYPES]
+FIRST = [
+    case for _, group in groupby(CASES, lambda case: case.spec.name) for case in list(group)[:2]
+]
+
+
+@pytest.mark.parametrize(("kind", "dtype"), WAYS)
 def test_every_loss_answers_the_same_bits(url: str, kind: Any, dtype: torch.dtype) -> None:
     shared = Client(url, shared_memory=kind, shared_memory_least_bytes=1)
     with Client(url) as plain, shared:
-        for case in CASES:
+        for case in FIRST[WAYS.index((kind, dtype)) :: len(WAYS)]:
             tensors = dict(message_of(case, dtype).tensors)
             params = case.params.model_dump(mode="json")
             more = {"params": params, "outputs": ["value", "rows", "gradients"], "inputs": tensors}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from catalog_cases import Case
+from catalog_cases import Case, of_cases
 from torch import Tensor
 
 from case_requests import CASES, CPU, call_of, finite
@@ -17,11 +17,8 @@ from lossd.schema import Call, parse_call
 from lossd.wire import Message
 
 CUTTABLE = [case for case in CASES if finite(case) and is_cuttable(call_of(case))]
-cuttable = pytest.mark.parametrize(
-    "case", CUTTABLE, ids=[f"{case.spec.name}-{i}" for i, case in enumerate(CUTTABLE)]
-)
+FIRST = list({case.spec.name: case for case in reversed(CUTTABLE)}.values())
 FORMS: list[dict[str, Any]] = [
-    {},
     {"reduction": "sum"},
     {"gradient_form": "row_norms"},
     {"gradient_form": "top_k", "gradient_top_k": 2},
@@ -42,11 +39,18 @@ def full_above(rows: int, call: Call, sizes: list[int]) -> Call:
     return replace(call, spec=replace(call.spec, fn=fn))
 
 
-@cuttable
-@pytest.mark.parametrize("fields", FORMS, ids=str)
-def test_a_call_in_blocks_of_one_row_answers_what_the_whole_does(
-    case: Case, fields: dict[str, Any]
-) -> None:
+@of_cases(CUTTABLE, 3)
+def test_a_call_in_blocks_of_one_row_answers_what_the_whole_does(case: Case) -> None:
+    assert_blocks_make_the_whole(case, {})
+
+
+@of_cases(FIRST)
+def test_so_does_a_call_with_other_reductions_and_forms(case: Case) -> None:
+    """Which are no loss's own: each loss has one of them."""
+    assert_blocks_make_the_whole(case, FORMS[FIRST.index(case) % len(FORMS)])
+
+
+def assert_blocks_make_the_whole(case: Case, fields: dict[str, Any]) -> None:
     call = call_of(case, **fields)
     got, want = compute_plainly(call, CPU, block_bytes=1), compute_plainly(call, CPU)
     assert got.value == (None if want.value is None else pytest.approx(want.value, rel=1e-12))

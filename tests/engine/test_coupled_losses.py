@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 import torch
-from catalog_cases import Case
+from catalog_cases import Case, of_cases
 from torch import Tensor
 
 from case_requests import CASES, finite, message_of, rows_of, run
@@ -19,9 +19,7 @@ COUPLED = [
     for case in CASES
     if case.spec.coupling == "coupled" and finite(case) and len(case.expected()) > 1
 ]
-coupled = pytest.mark.parametrize(
-    "case", COUPLED, ids=[f"{case.spec.name}-{i}" for i, case in enumerate(COUPLED)]
-)
+coupled = of_cases(COUPLED)
 names = sorted({case.spec.name for case in COUPLED})
 COSINES = [name for name in names if "normalize" in CATALOG[name].params.model_fields]
 PAIRED = [name for name in names if CATALOG[name].matrices]

@@ -1,11 +1,14 @@
 """Reads the cases files: reference values that lossd's code did not compute."""
 
+import functools
+import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -59,7 +62,48 @@ def _input(spec: InputSpec, value: Any, dtype: torch.dtype) -> Any:
     return torch.tensor(value, dtype=torch.int64) if spec.kind == "int" else tensor(value, dtype)
 
 
-def load() -> Iterator[Case]:
+Law = Callable[..., None]
+
+
+def of_cases(cases: Sequence[Case], most: int | None = None) -> Callable[[Law], Law]:
+    """Make a law of one `case` a test of each loss, which looks at all its cases, or the first few.
+
+    A test costs more than a law. What fails is noted with its case.
+    """
+    groups: dict[str, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(case.spec.name, []).append(case)
+
+    def decorate(law: Law) -> Law:
+        def test(loss: str, **given: Any) -> None:
+            for i, case in enumerate(groups[loss][:most]):
+                try:
+                    law(case=case, **given)
+                except BaseException as err:
+                    err.add_note(f"case {i} of {loss}: {case.source}")
+                    raise
+
+        signature = inspect.signature(law)
+        parameters = [
+            each.replace(name="loss", annotation=str) if each.name == "case" else each
+            for each in signature.parameters.values()
+        ]
+        functools.update_wrapper(test, law)
+        del test.__wrapped__  # type: ignore[attr-defined] # whose parameters are not the test's
+        test.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        marked: Law = pytest.mark.parametrize("loss", groups)(test)
+        return marked
+
+    return decorate
+
+
+@functools.cache
+def load() -> tuple[Case, ...]:
+    """Every case of every loss, read once."""
+    return tuple(_read())
+
+
+def _read() -> Iterator[Case]:
     for file in sorted(FOLDER.glob("*.json")):
         spec = CATALOG[file.stem]
         for each in json.loads(file.read_text()):

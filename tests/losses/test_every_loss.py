@@ -5,16 +5,14 @@ from typing import Any
 
 import pytest
 import torch
-from catalog_cases import FOLDER, Case, load, tensor
+from catalog_cases import FOLDER, Case, load, of_cases, tensor
 from torch import Tensor
 
 from lossd.losses import CATALOG, LossSpec
 
-CASES = list(load())
+CASES = load()
 every_loss = pytest.mark.parametrize("spec", CATALOG.values(), ids=CATALOG)
-every_case = pytest.mark.parametrize(
-    "case", CASES, ids=[f"{case.spec.name}-{i}-{case.source[:40]}" for i, case in enumerate(CASES)]
-)
+every_case = of_cases(CASES)
 TOLERANCE = {torch.float64: (1e-9, 1e-12), torch.float32: (2e-5, 1e-6)}
 
 

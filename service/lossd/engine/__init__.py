@@ -6,7 +6,7 @@ import logging
 import os
 import queue
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
@@ -27,9 +27,11 @@ from lossd.engine.cuda import (
 from lossd.engine.devices import pick_device as pick_device
 from lossd.engine.fold import Fold as Fold
 from lossd.engine.fused import Slices
+from lossd.engine.lanes import Lanes, Outcome
 from lossd.engine.memory import Buffers as Buffers
 from lossd.engine.small import SmallCalls
-from lossd.errors import DeadlineExceeded, TooLarge
+from lossd.engine.together import MOST_ELEMENTS, company_of, compute_together, padded_elements
+from lossd.errors import TooLarge
 from lossd.losses import CLASSIFIER, HIDDEN
 from lossd.schema import Call, Result
 
@@ -74,7 +76,7 @@ class Engine:
         for _ in range(lanes):
             on_device = self.device.type == "cuda"
             self._idle.put(open_lane(self.device, pinned_bytes // lanes) if on_device else None)
-        self._lanes = ThreadPoolExecutor(lanes, thread_name_prefix="lossd-lane")
+        self._lanes = Lanes(lanes, self._run, MOST_ELEMENTS)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="lossd-wire")
 
     async def submit(self, call: Call, *, timeout_s: float) -> Result:
@@ -91,8 +93,10 @@ class Engine:
         small = self._small.compute(call, queued_s)
         if small is not None:
             return small
-        job = functools.partial(self._run, call, queued_s, timeout_s)
-        return await asyncio.get_running_loop().run_in_executor(self._lanes, job)
+        company = company_of(call, self.device)
+        return await self._lanes.compute(
+            call, company, 0 if company is None else padded_elements(call), queued_s, timeout_s
+        )
 
     async def off_loop(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run reading or writing that would hold the event loop up."""
@@ -111,7 +115,7 @@ class Engine:
 
     def close(self) -> None:
         """Let what runs finish, and drop what waits."""
-        self._lanes.shutdown(cancel_futures=True)
+        self._lanes.close()
         self._readers.shutdown(cancel_futures=True)
         self._slices.close()
 
@@ -135,15 +139,8 @@ class Engine:
                 got=str(logits),
             )
 
-    def _run(self, call: Call, queued_s: float, timeout_s: float) -> Result:
-        waited_s = time.perf_counter() - queued_s
-        if waited_s > timeout_s:
-            raise DeadlineExceeded(
-                "the call could not start in time; nothing was computed",
-                expected=f"within {timeout_s:g} s (LOSSD_TIMEOUT_S)",
-                got=f"{waited_s:.1f} s",
-            )
-        return _with_queue(self._compute(call), waited_s)
+    def _run(self, calls: Sequence[Call], have_company: bool) -> Sequence[Outcome]:
+        return compute_together(calls) if have_company else [self._compute(calls[0])]
 
     def _compute(self, call: Call) -> Result:
         with self._lane() as lane:
@@ -164,11 +161,3 @@ class Engine:
             yield lane
         finally:
             self._idle.put(lane)
-
-
-def _with_queue(result: Result, waited_s: float) -> Result:
-    """The result, with the time that its call waited before that of the other phases."""
-    others = dict(result.seconds)
-    result.seconds.clear()
-    result.seconds.update({"queue": waited_s, **others})
-    return result

@@ -71,6 +71,7 @@ def _without_mining(call: Call, outputs: list[str], wrt: tuple[str, ...]) -> Cal
         extras=(),
         row_weights=call.row_weights if wrt else None,
         places=call.places if wrt else {},
+        plan=None,
     )
 
 

@@ -123,7 +123,7 @@ def _compute(call: Call, device: torch.device, denominator: float) -> Result:
     leaves = {key: _leaf(call, x, device, key in by_autograd) for key, x in call.inputs.items()}
     with torch.set_grad_enabled(bool(by_autograd)):
         values = call.spec.fn(**call.arguments(leaves), params=call.params)
-    row_weights = _per_item(call.row_weights, values)
+    row_weights = per_item(call.row_weights, values)
     rows = values.detach()
     if row_weights is not None:
         rows = torch.where(row_weights == 0, 0.0, rows * row_weights)
@@ -156,7 +156,8 @@ def _leaf(call: Call, x: Tensor, device: torch.device, differentiable: bool) -> 
     return leaf
 
 
-def _per_item(row_weights: Tensor | None, values: Tensor) -> Tensor | None:
+def per_item(row_weights: Tensor | None, values: Tensor) -> Tensor | None:
+    """The weight of each item's row, in the shape of the values."""
     if row_weights is None:
         return None
     shape = (-1, *([1] * (values.ndim - 1)))
@@ -187,11 +188,12 @@ def _gradients(
         found = torch.autograd.grad(values, leaves, outer, materialize_grads=True)
     else:
         found = tuple(torch.zeros_like(leaf) for leaf in leaves)
-    named = {key: _cast(call, key, each) for key, each in zip(wanted, found, strict=True)}
+    named = {key: as_asked(call, key, each) for key, each in zip(wanted, found, strict=True)}
     warnings = gradient_overflows(named)
     return {key: call.as_sent(key, each) for key, each in named.items()}, warnings
 
 
-def _cast(call: Call, key: str, gradient: Tensor) -> Tensor:
+def as_asked(call: Call, key: str, gradient: Tensor) -> Tensor:
+    """A gradient in the dtype that it is answered in."""
     wanted = call.options.gradient_dtype
     return gradient.to(getattr(torch, wanted) if wanted else call.inputs[key].dtype)

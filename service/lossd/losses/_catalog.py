@@ -66,7 +66,7 @@ def loss(
     - `proximal`: of penalties: argmin over w of penalty(w) + |w - v|^2 / (2 step) at the inputs v
       that have a gradient, by their names. It takes them, `step` and `params`.
 
-    A dimension that is named as a parameter has that parameter's size.
+    A dimension that is named as an integer parameter has that size.
     - `topics`: names of topics that neither the family nor the card's use says.
     """
 

@@ -44,6 +44,7 @@ class Arg:
       it is optional where a first call has none.
     - `boxes`: the last axis is a box in the format that the parameter `box_format` names, `xyxy`
       or `cxcywh`; its sides must not be negative.
+    - `like`: the group of tensors whose names and shapes this group must have.
     """
 
     doc: str
@@ -56,6 +57,7 @@ class Arg:
     index_past: int = 0
     sums_to_one: str | None = None
     boxes: bool = False
+    like: str | None = None
     role: Literal["input", "state"] = "input"
 
 
@@ -140,7 +142,7 @@ class LossSpec:
     linear: bool = False  # whether hidden and classifier may stand in for logits
     state: Callable[..., Mapping[str, Tensor]] | None = None
     proximal: Callable[..., Mapping[str, Proximal]] | None = None
-    dims_of_params: tuple[str, ...] = ()  # dimensions whose size is the parameter of that name
+    dims_of_params: tuple[str, ...] = ()  # dimensions whose size an int parameter of that name is
 
     @property
     def extra_outputs(self) -> tuple[str, ...]:
@@ -201,19 +203,14 @@ def read_signature(fn: Callable[..., Tensor]) -> dict[str, Any]:
         if name != "params"
     }
     dims = dict.fromkeys(dim for each in inputs.values() for dim in each.dims)
+    counts = [key for key, each in hints["params"].model_fields.items() if each.annotation is int]
     return {
         "name": fn.__name__,
         "params": hints["params"],
         "inputs": inputs,
         "items": tuple(hints["return"].dim_str.split()),
-        "dims_of_params": tuple(dim for dim in dims if _is_size(hints["params"], dim)),
+        "dims_of_params": tuple(dim for dim in dims if dim in counts),
     }
-
-
-def _is_size(params: type[LossParams], dim: str) -> bool:
-    """Whether a parameter of a dimension's name is a number: `classes` may also choose some."""
-    field = params.model_fields.get(dim)
-    return field is not None and field.annotation is int
 
 
 def _input(name: str, hint: Any, optional: bool) -> InputSpec:

@@ -30,7 +30,7 @@ TOPICS = (
         name="imbalance",
         trouble="some classes are rare",
         families=("imbalance",),
-        words=("imbalance", "rare class", "long tail", "long-tail", "unequal", "few positives"),
+        words=("imbalance", "rare class", "long tail", "long-tail", "few positives"),
         also=("long tail", "rare classes", "unbalanced"),
     ),
     Topic(
@@ -44,7 +44,7 @@ TOPICS = (
         name="outliers",
         trouble="some numbers are far off",
         families=("robust/prediction",),
-        words=("outlier", "heavy tail", "heavy-tail", "far off"),
+        words=("outlier", "heavy tail", "heavy-tail"),
         also=("robust regression",),
     ),
     Topic(
@@ -57,7 +57,8 @@ TOPICS = (
     Topic(
         name="uncertainty",
         trouble="a prediction must say how sure it is",
-        words=("quantile", "interval", "uncertain", "variance", "predictive distribution"),
+        families=("probabilistic",),
+        words=("quantile", "interval", "uncertain", "predictive distribution"),
     ),
     Topic(
         name="counts",
@@ -134,7 +135,7 @@ TOPICS = (
     Topic(
         name="sequences",
         trouble="a sequence is read without its alignment",
-        families=("sequence", "structured"),
+        families=("sequence",),
         words=("transcri", "speech recognition"),
         also=("speech", "ctc"),
     ),

@@ -114,16 +114,20 @@ class _Parser:
     def _sweep(
         self, name: str, at: str, call: dict[str, Any], points: list[dict[str, Any]]
     ) -> Iterator[Entry]:
-        first: Call | LossdError | None = None
+        known: dict[tuple[int, ...], Call | LossdError] = {}
         for j, point in enumerate(points):
             outcome: Call | LossdError
             try:
                 params = _params_at(call, point, j)
-                if first is None:
-                    first = self._first(at, call, params)
-                outcome = first if isinstance(first, LossdError) else replace(first, params=params)
             except LossdError as err:
                 outcome = within(at, err)
+            else:
+                sizes = _sizes_of(call, params)
+                if sizes not in known:
+                    known[sizes] = self._first(at, call, params)
+                outcome = known[sizes]
+            if isinstance(outcome, Call):  # whose plan has the parameters of another point
+                outcome = replace(outcome, params=params, plan=None)
             yield Entry(f"{name}[{j}]", at, outcome)
 
     def _first(self, at: str, call: dict[str, Any], params: LossParams) -> Call | LossdError:
@@ -199,6 +203,11 @@ def _points(sweep: Any) -> list[dict[str, Any]]:
     raise BadOption(
         "not a sweep", at="sweep", expected="a list of objects of parameters", got=repr(sweep)[:100]
     )
+
+
+def _sizes_of(call: Mapping[str, Any], params: LossParams) -> tuple[int, ...]:
+    """The parameters that are sizes of inputs: where they differ, shapes must too."""
+    return tuple(getattr(params, name) for name in find(_loss_of(call)).dims_of_params)
 
 
 def _params_at(call: dict[str, Any], point: dict[str, Any], j: int) -> LossParams:

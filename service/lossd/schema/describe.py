@@ -51,28 +51,31 @@ def list_losses(
         raise BadOption("no such family", at="family", expected=", ".join(families), got=family)
     words = (search or "").lower().split()
     found = [
-        (_first(spec, words), name)
+        (not all(word in _headline(name) for word in words), name)
         for name, spec in CATALOG.items()
         if (family is None or spec.family == family)
         and (kind is None or kind in spec.inputs)
-        and all(word in _headline(spec) + _card(spec) for word in words)
+        and all(word in _headline(name) + _card(name) for word in words)
     ]
-    return [summarize(CATALOG[name]) for _, name in sorted(found)]
+    return [dict(_summary(name)) for _, name in sorted(found)]
 
 
-def _first(spec: LossSpec, words: list[str]) -> bool:
-    """False, which sorts first, for what is about the words; true for what mentions them."""
-    return not all(word in _headline(spec) for word in words)
+@functools.cache
+def _summary(name: str) -> dict[str, Any]:
+    return summarize(CATALOG[name])
 
 
-def _headline(spec: LossSpec) -> str:
+@functools.cache
+def _headline(name: str) -> str:
+    spec = CATALOG[name]
     topics = [text for topic in topics_of(spec) for text in (topic.name, *topic.also)]
     names = (spec.name, spec.name.replace("_", " "), spec.family, spec.summary, *topics)
     return " ".join(names).lower() + " "
 
 
-def _card(spec: LossSpec) -> str:
-    return " ".join(asdict(spec.card).values()).lower()
+@functools.cache
+def _card(name: str) -> str:
+    return " ".join(asdict(CATALOG[name].card).values()).lower()
 
 
 def describe(name: str, base_url: str) -> dict[str, Any]:

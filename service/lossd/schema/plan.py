@@ -3,7 +3,7 @@
 Calls of one caller are alike in all of that, so plans are kept and found again.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
@@ -11,8 +11,10 @@ from typing import Any
 import torch
 
 from lossd.errors import BadOption, WrongDtype, WrongShape
-from lossd.losses import CATALOG, HIDDEN, InputSpec, LossParams, LossSpec, find
+from lossd.losses import HIDDEN, InputSpec, LossParams, LossSpec, find
+from lossd.schema._asked import check_form, extras_of, wrt_of
 from lossd.schema._names import check_names, dotted
+from lossd.schema._partners import check_partners, in_order
 from lossd.schema.mining import check_mining
 from lossd.schema.options import Options, parse_options, parse_params
 from lossd.wire import Message
@@ -52,7 +54,8 @@ class InputPlan:
 class Plan:
     """All of a `Call` but its tensors. `cotangent_dtype` is what one without a dtype is read as.
 
-    Calls that are alike have the very same one, as long as it is kept.
+    Calls that are alike have the very same one, as long as it is kept. Those that differ in the
+    number of their rows only have equal `company`.
     """
 
     spec: LossSpec
@@ -64,6 +67,7 @@ class Plan:
     extras: tuple[str, ...]
     cotangent_dtype: torch.dtype | None
     params_as_answered: Mapping[str, Any]
+    company: Hashable
 
 
 class _Fields:
@@ -101,14 +105,16 @@ def _make_plan(
     fields = dict(said.values)
     params = parse_params(spec, fields.pop("params", {}))
     options = parse_options(fields)
-    given = {each[0]: Layout(*each) for each in layouts}
+    all_given = [Layout(*each) for each in layouts]
+    given = {each.key: each for each in all_given}
     beside = {key: given.pop(key) for key in BESIDE if key in given}
     check_names(spec, given)
     shapes = {key: _shape_of(spec, each, options) for key, each in given.items()}
     dtypes = {key: _dtype_of(spec, each, options) for key, each in given.items()}
     sizes = _check_shapes(spec, given, shapes, params)
+    check_partners(spec, shapes)
     items = tuple(n for dim in spec.items for n in sizes[dim])
-    _check_form(spec, options, given)
+    check_form(spec, options, given)
     if options.mining is not None:
         check_mining(spec, options.mining, given, "cotangent" in beside)
     _check_row_weights(spec, beside.get("row_weights"), sizes)
@@ -117,13 +123,15 @@ def _make_plan(
         params=params,
         options=options,
         inputs=tuple(
-            _input_plan(spec, given[key], shapes[key], dtypes[key], options) for key in given
+            _input_plan(spec, given[key], shapes[key], dtypes[key], options)
+            for key in in_order(spec, given)
         ),
         item_shape=items,
-        wrt=_wrt(spec, given, options),
-        extras=_extras(spec, options),
+        wrt=wrt_of(spec, given, options),
+        extras=extras_of(spec, options),
         cotangent_dtype=_cotangent_dtype(beside.get("cotangent"), items, options),
         params_as_answered=params.model_dump(mode="json"),
+        company=(name, said.text, *((x.key, x.dtype, x.shape[1:], x.untyped) for x in all_given)),
     )
 
 
@@ -278,26 +286,6 @@ def _sizes(size: tuple[int, ...]) -> str:
     return str(size[0]) if len(size) == 1 else str(list(size))
 
 
-def _check_form(spec: LossSpec, options: Options, given: Collection[str]) -> None:
-    if options.gradient_form != "recipe":
-        return
-    if HIDDEN in given:
-        raise BadOption(
-            f"a recipe is of logits, and {HIDDEN} is given in their place",
-            at="gradient_form",
-            expected="dense, row_norms or top_k",
-            got="recipe",
-        )
-    if spec.recipe is None:
-        having = ", ".join(each.name for each in CATALOG.values() if each.recipe)
-        raise BadOption(
-            f"{spec.name} has no recipe for its gradient",
-            at="gradient_form",
-            expected=f"dense, row_norms or top_k; or one of the losses {having}",
-            got="recipe",
-        )
-
-
 def _check_row_weights(spec: LossSpec, given: Layout | None, sizes: Sizes) -> None:
     if given is None:
         return
@@ -325,43 +313,3 @@ def _cotangent_dtype(
             got=str(list(given.shape)),
         )
     return _real(options) if given.untyped or given.dtype not in FLOATS else None
-
-
-def _extras(spec: LossSpec, options: Options) -> tuple[str, ...]:
-    """What is wanted beside value, rows and gradients. Raises `BadOption` if there is no such."""
-    if options.mining is None and "kept_indices" in options.outputs:
-        raise BadOption(
-            "all is kept where nothing is mined",
-            at=f"outputs[{options.outputs.index('kept_indices')}]",
-            expected="the option mining beside it",
-            got="kept_indices",
-        )
-    wanted = [each for each in options.outputs if each in ("state", "proximal")]
-    for each in wanted:
-        if each not in spec.extra_outputs:
-            having = [other.name for other in CATALOG.values() if each in other.extra_outputs]
-            raise BadOption(
-                f"{spec.name} has no {'state' if each == 'state' else 'proximal operator'}",
-                at=f"outputs[{options.outputs.index(each)}]",
-                expected=f"value, rows or gradients; or one of the losses {', '.join(having)}",
-                got=each,
-            )
-    return tuple(dict.fromkeys(wanted))
-
-
-def _wrt(spec: LossSpec, given: Collection[str], options: Options) -> tuple[str, ...]:
-    """The keys of the inputs whose gradients are wanted; none when none are asked for."""
-    heads = {key.partition("/")[0] for key in given}
-    for i, name in enumerate(options.wrt or ()):
-        if name not in spec.gradients or name not in heads:
-            possible = [each for each in spec.gradients if each in heads]
-            raise BadOption(
-                f"no gradient with respect to {name[:100]!r}",
-                at=f"wrt[{i}]",
-                expected=f"one of {', '.join(possible)}",
-                got=name[:100],
-            )
-    if "gradients" not in options.outputs:
-        return ()
-    wanted = spec.gradients if options.wrt is None else options.wrt
-    return tuple(key for key in given if key.partition("/")[0] in wanted)

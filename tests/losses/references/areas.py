@@ -1,4 +1,4 @@
-"""auc_margin, pairwise_auc, soft_f1."""
+"""auc_margin, pairwise_auc, partial_auc, soft_f1."""
 
 from typing import Any
 
@@ -106,6 +106,37 @@ def pairwise_auc() -> list[dict[str, Any]]:
     ]
 
 
+def partial_auc() -> list[dict[str, Any]]:
+    def f(params: Any, scores: Any, is_positive: Any) -> Any:
+        kind, heat = params.get("surrogate", "squared_hinge"), mpf(params.get("temperature", 1.0))
+        m = mpf(params.get("margin", 1.0))
+        pairs = list(zip(scores, is_positive, strict=True))
+        found = []
+        for s in (s for s, y in pairs if y):
+            leads = [s - t for t, y in pairs if not y]
+            if not leads:
+                continue
+            short = [max(mpf(0), m - lead) for lead in leads]
+            squares = [x * x for x in short]
+            costs = {"hinge": short, "squared_hinge": squares}.get(kind)
+            costs = costs or [softplus(-lead) for lead in leads]
+            total = sum(mp.exp(x / heat) for x in costs) / len(costs)
+            found.append(heat * mp.log(total))
+        return sum(found, mpf(0)) / max(len(found), 1)
+
+    name = f"paper only: {DIGITS}"
+    alone = {"scores": [1.0, 2.0], "is_positive": [1, 1]}
+    logistic = {"surrogate": "logistic", "temperature": 0.25}
+    wide = WIDE | {"scores": [50.0, -50.0, 120.0, -120.0, 0.5]}
+    return [
+        whole_case(f"smooth: {name}", f, NEAR, wrt=S),
+        whole_case(f"smooth: {name}", f, NEAR, logistic, wrt=S),
+        whole_case(f"{name}: scores to 120", f, wide, wrt=S),
+        whole_case(f"{name}: scores to 1e4", f, WIDE, {"surrogate": "hinge"}, wrt=S),
+        whole_case("by hand: no pair", f, alone, wrt=S),
+    ]
+
+
 def soft_f1() -> list[dict[str, Any]]:
     def f(params: Any, logits: Any, targets: Any) -> Any:
         slope, offset = mpf(params.get("slope", 1.0)), mpf(params.get("offset", 0.0))
@@ -144,4 +175,9 @@ def soft_f1() -> list[dict[str, Any]]:
     ]
 
 
-CASES = {"auc_margin": auc_margin, "pairwise_auc": pairwise_auc, "soft_f1": soft_f1}
+CASES = {
+    "auc_margin": auc_margin,
+    "pairwise_auc": pairwise_auc,
+    "partial_auc": partial_auc,
+    "soft_f1": soft_f1,
+}

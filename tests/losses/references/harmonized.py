@@ -6,11 +6,11 @@ from unittest.mock import patch
 import torch
 from mpmath import mp, mpf
 
-from references._mmdet import mmdet_loss
+from references._mmdet_files import mmdet_file
 from references._mp import finish, number, softplus
 from references._torch import labels, randoms, torch_case
 
-ghm = mmdet_loss("ghm_loss")
+ghm = mmdet_file("ghm_loss")
 LOGITS = randoms(91, 4, 3)
 TARGETS = [[float(x) for x in row] for row in labels(92, 2, 4, 3)]
 DIGITS = "mpmath 1.3.0, 50 digits"

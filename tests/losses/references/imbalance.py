@@ -89,14 +89,14 @@ def vector_scaling() -> list[dict[str, Any]]:
         params: Any, logits: Any, labels: Any, class_counts: Any, class_weights: Any = None
     ) -> Any:
         n, w = number(class_counts), number(class_weights or [1.0] * 3)
-        gamma, tau = mpf(params.get("gamma", 0.15)), mpf(params.get("tau", 1.0))
+        gamma, tau = mpf(params.get("gamma", 0.3)), mpf(params.get("tau", 1.0))
         scale = [(x / max(n)) ** gamma for x in n]
         shift = [tau * mp.log(x / sum(n)) for x in n]
         moved = [z * d + i for z, d, i in zip(logits, scale, shift, strict=True)]
         return -w[labels] * log_softmax(moved)[labels]
 
     def theirs(logits: Any, labels: Any, class_counts: Any, class_weights: Any = None) -> Any:
-        scale = (class_counts / class_counts.max()) ** 0.15
+        scale = (class_counts / class_counts.max()) ** 0.3
         shift = (class_counts / class_counts.sum()).log()
         return F.cross_entropy(logits * scale + shift, labels, class_weights, reduction="none")
 

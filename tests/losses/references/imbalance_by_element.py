@@ -116,7 +116,7 @@ def influence_balanced() -> list[dict[str, Any]]:
         value = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
         return 2.0 * value / (size + 0.25).detach()
 
-    held = {"alpha": 2.0, "eps": 0.25}
+    held = {"alpha": 2.0, "eps": 0.25, "weight_gradient": "detached"}
     return [
         torch_case(
             "torch 2.13.0 F.cross_entropy over a detached influence",

@@ -1,4 +1,4 @@
-"""bi_tempered, dmi, positive_unlabelled."""
+"""bi_tempered, dmi, positive_unlabelled, label_distribution_disentangling."""
 
 from typing import Any
 
@@ -177,6 +177,44 @@ def positive_unlabelled() -> list[dict[str, Any]]:
     ]
 
 
+def label_distribution_disentangling() -> list[dict[str, Any]]:
+    counts = [64.0, 16.0, 1.0]
+    near = {"logits": randoms(333, 5, 3), "labels": [0, 1, 2, 0, 1], "class_counts": counts}
+
+    def f(params: Any, logits: Any, labels: Any, class_counts: Any) -> Any:
+        n, size, total = number(class_counts), len(logits[0]), mpf(0)
+        for c in range(size):
+            prior = n[c] / sum(n)
+            column = [z[c] for z in logits]
+            top = max(column)
+            s = top + mp.log(sum(mp.exp(x - top) for x in column) / len(column) / size / prior)
+            own = [x for x, y in zip(column, labels, strict=True) if y == c]
+            mean = sum(own, mpf(0)) / max(len(own), 1)
+            total += prior * (s + mpf(params.get("coefficient", 0.1)) * s * s - mean)
+        return total
+
+    def theirs(params: Any, logits: Any, labels: Any) -> Any:
+        prior = torch.tensor(counts).double() / sum(counts)
+        inside = torch.nn.functional.one_hot(labels, 3)
+        first = (logits * inside).sum(0) / inside.sum(0)
+        spread = logits - prior.log() + torch.tensor(1 / 3, dtype=torch.float64).log()
+        second = torch.logsumexp(spread, 0) - np.log(len(logits))
+        return -((first - second - 0.1 * second**2) * prior).sum()
+
+    def case(source: str, inputs: Any, **params: Any) -> dict[str, Any]:
+        return _whole(source, f, inputs, params, "logits")
+
+    far = {"logits": FAR["logits"][:4], "labels": FAR["labels"][:4], "class_counts": counts}
+    small = {"logits": [[0.5, -0.25]], "labels": [1], "class_counts": [2.0, 6.0]}
+    made = _of_torch("smooth: torch 2.13.0, formula of the paper", theirs, near, {}, "logits")
+    return [
+        made,
+        case(f"smooth: {DIGITS}", near, coefficient=0.0),
+        case(f"{DIGITS}: logits to 1e4, a class without items", far),
+        case(f"{DIGITS}: one item", small, coefficient=2.0),
+    ]
+
+
 def _whole(source: str, formula: Any, inputs: Any, params: Any, key: str) -> dict[str, Any]:
     """One value for the call; gradients by differentiating the formula at every element."""
     given = {name: number(x) if name == key else x for name, x in inputs.items()}
@@ -200,7 +238,7 @@ def _whole(source: str, formula: Any, inputs: Any, params: Any, key: str) -> dic
 
 def _of_torch(source: str, theirs: Any, inputs: Any, params: Any, key: str) -> dict[str, Any]:
     leaf = torch.tensor(inputs[key], dtype=torch.float64, requires_grad=True)
-    value = theirs(params, **{key: leaf, "labels": torch.tensor(inputs["labels"])})
+    value = theirs(params, leaf, torch.tensor(inputs["labels"]))
     (gradient,) = torch.autograd.grad(value, leaf)
     return {
         "from": source,
@@ -211,4 +249,9 @@ def _of_torch(source: str, theirs: Any, inputs: Any, params: Any, key: str) -> d
     }
 
 
-CASES = {"bi_tempered": bi_tempered, "dmi": dmi, "positive_unlabelled": positive_unlabelled}
+CASES = {
+    "bi_tempered": bi_tempered,
+    "dmi": dmi,
+    "positive_unlabelled": positive_unlabelled,
+    "label_distribution_disentangling": label_distribution_disentangling,
+}

@@ -245,7 +245,15 @@ def adaface() -> list[dict[str, Any]]:
                 values.append(_softmax_with(row, mp.cos(turned) - m * z - m, label, scale))
             return values
 
-        return batch_case(f"{source}{DIGITS}", f, given, params, wrt=WRT)
+        made = batch_case(f"{source}{DIGITS}", f, given, params, wrt=WRT)
+        lengths = [_length(map(mpf, x)) for x in given["embeddings"]]
+        average = sum(lengths) / len(lengths)
+        spread = sum((each - average) ** 2 for each in lengths) / (len(lengths) - 1)
+        moved = {
+            "length_mean": float(99 * mean / 100 + average / 100),
+            "length_deviation": float(99 * deviation / 100 + mp.sqrt(spread) / 100),
+        }
+        return made | {"state": moved}
 
     sure = GIVEN | {"length_mean": 1.0, "length_deviation": 0.0625}
     spread = GIVEN | {"length_mean": 2.5, "length_deviation": 1.0}

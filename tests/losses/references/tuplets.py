@@ -308,6 +308,20 @@ def histogram() -> list[dict[str, Any]]:
     ]
 
 
+def _distance_weights(embeddings: Any, labels: list[int]) -> list[list[Any]]:
+    """One over the density of distances on the sphere, from 0.5 to 1.4, of each row's negatives."""
+    features, found = len(embeddings[0]), []
+    for a, row in enumerate(_apart(unit_rows([[mpf(v) for v in x] for x in embeddings]))):
+        weights = []
+        for b, d in enumerate(row):
+            d = max(d, mpf("0.5"))
+            density = d ** (features - 2) * (1 - d**2 / 4) ** (mpf(features - 3) / 2)
+            weights.append(1 / density if labels[b] != labels[a] and d < mpf("1.4") else mpf(0))
+        total = sum(weights)
+        found.append([w / total if total else mpf(0) for w in weights])
+    return found
+
+
 def margin() -> list[dict[str, Any]]:
     def f(margin: float, normalized: bool) -> Any:
         def rows(embeddings: Tensor, labels: Tensor, beta: Tensor) -> Tensor:
@@ -332,12 +346,43 @@ def margin() -> list[dict[str, Any]]:
             denominator=float(rows * (rows - 1)),
         )
 
+    def weighted(params: Any, embeddings: Any, labels: Any, beta: Any, shares: Any) -> list[Any]:
+        values = []
+        for a, row in enumerate(_apart(unit_rows(embeddings))):
+            out = [d - beta[int(labels[a])] for d in row]
+            pulled = [
+                max(mpf(0), d + mpf("0.2"))
+                for b, d in enumerate(out)
+                if labels[b] == labels[a] and b != a
+            ]
+            pushed = sum(
+                w * max(mpf(0), mpf("0.2") - d) for w, d in zip(shares[a], out, strict=True)
+            )
+            values.append(sum(pulled) + len(pulled) * pushed)
+        return values
+
+    def drawn(given: Any) -> dict[str, Any]:
+        shares = _distance_weights(given["embeddings"], given["labels"])
+
+        def f(params: Any, **inputs: Any) -> list[Any]:
+            return weighted(params, **inputs, shares=shares)
+
+        return batch_case(
+            f"paper only: {DIGITS}: negatives weighted by distance",
+            f,
+            given,
+            {"margin": 0.2, "negatives": "distance_weighted"},
+            wrt=("embeddings", "beta"),
+            denominator=2 * pairs_with_negatives(given["labels"]),
+        )
+
     given = GIVEN | {"beta": [0.75, 1.0, 1.25]}
     plain = {"margin": 0.5, "normalize": False}
     far = {"embeddings": FAR, "labels": [1, 1, 0, 1], "beta": [0.5, 1.0]}
     return [
         case("smooth: ", given, {}),
         case("smooth: ", given, plain, False),
+        drawn(given),
         case("lengths to 1e4: ", far, plain, False),
         {
             "from": "by hand: at distance 0 the gradient is 0, but that of the boundary is not",

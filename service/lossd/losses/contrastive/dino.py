@@ -20,13 +20,27 @@ class DinoParams(LossParams):
     teacher_temperature: float = Field(
         0.04, ge=1e-6, le=1e6, description="What the teacher's are, less their center."
     )
+    center_momentum: float = Field(
+        0.9, ge=0, le=1, description="How much of the old center goes into the new one."
+    )
+
+
+def state(
+    params: DinoParams, teacher_scores: Tensor, center: Tensor | None = None
+) -> dict[str, Tensor]:
+    """`center`: the old one and the mean of the teacher's scores, by the momentum."""
+    old = torch.zeros_like(teacher_scores[:0].sum(0)) if center is None else center
+    if not len(teacher_scores):
+        return {"center": old}
+    return {"center": torch.lerp(teacher_scores.mean(0), old, params.center_momentum)}
 
 
 @loss(
     formula=r"-\sum_k \operatorname{softmax}\left(\tfrac{t - c}{\tau_t}\right)_k \log "
     r"\operatorname{softmax}\left(\tfrac{s}{\tau_s}\right)_k",
-    source="Caron et al. 2021, arXiv:2104.14294, eqs. 1 to 3",
+    source="Caron et al. 2021, arXiv:2104.14294, eqs. 1 to 4",
     units="nats",
+    state=state,
     card=Card(
         characteristics="Distillation without labels: the center keeps one score from winning "
         "everywhere, the low temperature keeps scores from being all alike.",
@@ -50,12 +64,17 @@ def dino(
     teacher_scores: Annotated[
         Float[Tensor, "rows scores"], Arg(doc="The teacher's scores, of another view.")
     ],
-    center: Annotated[Float[Tensor, "scores"], Arg(doc="Running mean of the teacher's scores.")]
+    center: Annotated[
+        Float[Tensor, "scores"],
+        Arg(doc="Running mean of the teacher's scores, 0 if absent.", role="state"),
+    ]
     | None = None,
     *,
     params: DinoParams,
 ) -> Float[Tensor, "rows"]:
     """Cross-entropy of the student's distribution against the teacher's, a constant.
+
+    The center is that of earlier calls; the new one is for the next.
 
     Returns one value per row, in nats, >= 0.
     """

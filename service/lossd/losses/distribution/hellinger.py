@@ -24,8 +24,8 @@ class HellingerParams(LossParams):
     card=Card(
         characteristics="A distance, symmetric and bounded by 1; between total variation and "
         "its root.",
-        use="Comparison of distributions where rare classes count more than in total_variation "
-        "and less than in kl_divergence.",
+        use="Comparison of distributions where small probabilities count more than in "
+        "total_variation and less than in kl_divergence.",
         stability="Roots are taken of logarithms, so rare classes keep their digits. The gradient "
         "of the distance does not shrink near equality, that of the square does.",
         data="Two distributions over the same classes.",

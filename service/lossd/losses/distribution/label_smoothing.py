@@ -50,6 +50,7 @@ def weight_of_item(
     "2017, arXiv:1706.03762, section 5.4, as fairseq reads it",
     units="nats",
     weights=weight_of_item,
+    topics=("calibration",),
     card=Card(
         characteristics="Its minimiser gives the label 1 - smoothing, or a little more, and the "
         "other classes the rest evenly. Never 0 for a smoothing within (0, 1).",

@@ -20,7 +20,7 @@ class TotalVariationParams(LossParams):
     units="probability",
     card=Card(
         characteristics="A distance, symmetric, in [0, 1]; 1 where the supports are disjoint.",
-        use="Distillation that cares for probabilities, not for ratios of rare classes.",
+        use="Distillation that cares for probabilities, not for the ratios of small ones.",
         stability="Bounded value and gradient; far apart the gradient vanishes with the softmax.",
         data="Two distributions over the same classes.",
     ),

@@ -19,6 +19,7 @@ class Wasserstein1Params(LossParams):
     formula=r"\sum_{k<K} (x_{k+1} - x_k) \left|\sum_{j \le k} (p_j - q_j)\right|",
     source="Vallender 1974, Theory of Probability and its Applications 18, 784-786",
     units="units of the positions, else classes",
+    topics=("ordinal",),
     card=Card(
         characteristics="A distance that knows how far classes are apart: the mass moved, times "
         "how far it goes.",

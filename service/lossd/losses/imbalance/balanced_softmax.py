@@ -17,7 +17,7 @@ class BalancedSoftmaxParams(IgnoringParams):
 
 @loss(
     formula=r"-\log \frac{n_y e^{z_y}}{\sum_k n_k e^{z_k}}",
-    source="Ren et al. 2020, arXiv:2007.10740, eq. 4",
+    source="Ren et al. 2020, arXiv:2007.10740, the balanced softmax of theorem 1",
     units="nats",
     weights=counted_item,
     card=Card(

@@ -41,7 +41,7 @@ class ClassBalancedParams(IgnoringParams):
 @loss(
     formula=r"\frac{1 - \beta}{1 - \beta^{n_y}}\, c\, \ell(z, y),"
     r"\quad c = C / \textstyle\sum_k \frac{1 - \beta}{1 - \beta^{n_k}}",
-    source="Cui et al. 2019, arXiv:1901.05555, eq. 5, with the normalization of section 4",
+    source="Cui et al. 2019, arXiv:1901.05555, the class-balanced loss, section 4",
     units="nats",
     weights=counted_item,
     card=Card(

@@ -28,7 +28,7 @@ class CostSensitiveParams(IgnoringParams):
     formula=r"\text{expected cost: } \sum_k c_{yk}\, p_k;\quad "
     r"\text{softmax margin: } -z_y + \log \textstyle\sum_k e^{z_k + c_{yk}}",
     source="Elkan 2001, The foundations of cost-sensitive learning, eq. 1; softmax margin: Gimpel "
-    "and Smith 2010, Softmax-margin CRFs, eq. 4",
+    "and Smith 2010, Softmax-margin CRFs",
     units="units of the costs; nats for softmax margin",
     weights=counted_item,
     card=Card(

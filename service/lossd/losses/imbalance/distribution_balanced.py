@@ -39,7 +39,7 @@ class DistributionBalancedParams(LossParams):
     formula=r"(\alpha + \sigma(\beta (r - \mu))) \left[ y\, f(-u) + (1 - y) f(\lambda u) / \lambda"
     r"\right],\quad f(x) = c\,\sigma(x)^\gamma \log(1 + e^x),"
     r"\ u = z - \tfrac{\kappa}{\lambda} \log(N/n - 1),\ r = \frac{1 / n}{\sum_j y_j / n_j}",
-    source="Wu et al. 2020, arXiv:2007.09654, eqs. 3 to 10, with the focal factor of section 4",
+    source="Wu et al. 2020, arXiv:2007.09654, section 3, with the focal factor of DB-Focal",
     units="nats",
     card=Card(
         characteristics="Weighs an element by how much its row's other labels already bring its "

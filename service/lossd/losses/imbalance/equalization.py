@@ -34,7 +34,7 @@ class EqualizationParams(IgnoringParams):
     formula=r"\text{sigmoid: } \sum_k w_k \left[ y_k \log(1 + e^{-z_k}) + (1 - y_k) \log(1 + "
     r"e^{z_k}) \right];\quad \text{softmax: } -\log \frac{e^{z_y}}{\sum_k w_k e^{z_k}};\quad "
     r"w_k = 1 - E\,[f_k < \lambda]\,(1 - y_k)",
-    source="Tan et al. 2020, arXiv:2003.05176, eqs. 3, 4, 8 and 9",
+    source="Tan et al. 2020, arXiv:2003.05176, EQL and softmax EQL",
     units="nats",
     weights=counted_item,
     card=Card(

@@ -22,23 +22,23 @@ class InfluenceBalancedParams(IgnoringParams):
         1e-3, gt=0, le=1e3, description="Added to the influence, so that its inverse is bounded."
     )
     weight_gradient: Literal["detached", "full"] = Field(
-        "detached", description="Whether the gradient flows through the influence too."
+        "full", description="Whether the gradient flows through the influence too."
     )
 
 
 @loss(
     formula=r"\frac{\alpha\, w_y}{\lVert p - e_y \rVert_1 \lVert h \rVert_1 + \epsilon}"
     r"(-\log p_y),\quad \lVert p - e_y \rVert_1 = 2 (1 - p_y)",
-    source="Park et al. 2021, arXiv:2110.02444, eqs. 9 and 10",
+    source="Park et al. 2021, arXiv:2110.02444, the influence-balanced loss",
     units="nats",
     weights=counted_item,
     card=Card(
         characteristics="cross_entropy over the size of the gradient that the item has in the last "
-        "layer. Detached, as in the paper, every item pulls about alike.",
+        "layer. With the influence detached every item pulls about alike.",
         use="Fine-tuning after a phase of cross_entropy on unequal classes, with class_weights of "
         "1 / n over their sum.",
-        stability="The weight is at most alpha / eps times the class weight; alpha is 1000 in the "
-        "authors' code, with sums of features as large.",
+        stability="The weight is at most alpha / eps times the class weight; alpha is 10000 and "
+        "the gradient full in the authors' code.",
         data="Clean labels. Sure items keep a pull, so wrong sure labels do no extra harm.",
     ),
     example=Example(

@@ -38,7 +38,7 @@ def weight_of_item(
 @loss(
     formula=r"-w_y \log \frac{e^{s (z_y - m_y)}}{e^{s (z_y - m_y)} + \sum_{k \ne y} e^{s z_k}},"
     r"\quad m_k = M (\min_j n_j / n_k)^{1/4}",
-    source="Cao et al. 2019, arXiv:1906.07413, eq. 13, with the scale s of section 4",
+    source="Cao et al. 2019, arXiv:1906.07413, the LDAM loss, section 3.2, with a scale s",
     units="nats",
     weights=weight_of_item,
     card=Card(

@@ -17,7 +17,7 @@ class VectorScalingParams(IgnoringParams):
     """Parameters of `vector_scaling`."""
 
     gamma: float = Field(
-        0.15, ge=0, le=4, description="Power of count / largest count that logits are scaled by."
+        0.3, ge=0, le=4, description="Power of count / largest count that logits are scaled by."
     )
     tau: float = Field(1.0, ge=0, le=100, description="Factor of the log prior that is added.")
 
@@ -34,7 +34,7 @@ def weight_of_item(
 @loss(
     formula=r"-w_y \log \frac{e^{\Delta_y z_y + \iota_y}}{\sum_k e^{\Delta_k z_k + \iota_k}},"
     r"\quad \Delta_k = (n_k / \max_j n_j)^\gamma,\ \iota_k = \tau \log \pi_k",
-    source="Kini et al. 2021, arXiv:2103.01550, eq. 4, with the parameters of section 5",
+    source="Kini et al. 2021, arXiv:2103.01550, the VS loss, by counts as in its experiments",
     units="nats",
     weights=weight_of_item,
     card=Card(

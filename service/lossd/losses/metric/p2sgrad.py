@@ -22,7 +22,7 @@ class P2sgradParams(LossParams):
     card=Card(
         characteristics="Has neither scale nor margin to tune; its gradient is the paper's, up to "
         "a constant.",
-        use="Speaker and face verification, detection of spoofed speech.",
+        use="Speaker and face verification, telling real speech from spoofed.",
         stability="Bounded by 4. The mean over classes makes it small where there are many.",
         data="Labelled classes, rather few.",
     ),

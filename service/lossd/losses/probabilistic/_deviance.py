@@ -59,27 +59,33 @@ def _near(u: Tensor, log_mean: Tensor, power: float) -> Tensor:
 
 
 def _far(y: Tensor, zero: Tensor, log_mean: Tensor, power: float) -> Tensor:
-    """Both forms are exact at their own limit, power 1 and power 2."""
+    """The formula itself, or near power 1 or 2, which it divides by, its limit's form."""
     q, s = 1.0 - power, 2.0 - power
-    of_mean = torch.exp(s * log_mean)
-    of_target = (y * torch.exp(q * log_mean)).masked_fill(zero, 0.0)
-    if power < 1.5:  # y (y^q - m^q) / q, y m^q and m^s, over 1 + q
-        growth = (y * _box_cox_difference(y.log(), log_mean, q)).masked_fill(zero, 0.0)
-        return (growth - of_target + of_mean) / (1.0 + q)
-    growth = _box_cox_difference(y.log(), log_mean, s)
-    if s > 0:
-        growth = torch.where(zero, -of_mean / s, growth)
-    value = (of_target - of_mean - growth) / (1.0 - s)
-    return value if s > 0 else value.masked_fill(zero, torch.inf)
+    product = (q if power < 1.5 else s) * (y.log() - log_mean)
+    small = (product.detach().abs() < 1.0) & ~zero
+    value = _near_limit(y, product.masked_fill(~small, 0.0), log_mean.masked_fill(~small, 0.0), q)
+    if q and s:
+        apart = log_mean.masked_fill(small | zero, 0.0)
+        own = torch.exp(s * y.log()) / (q * s)
+        if s > 0:
+            whole = own - y * torch.exp(q * apart) / q + torch.exp(s * apart) / s
+        else:  # the mean's terms have two signs, and may both be infinite
+            whole = own + torch.exp(s * apart) * (1.0 / s - torch.exp(y.log() - apart) / q)
+        value = torch.where(small, value, whole)
+    if s <= 0:
+        return value.masked_fill(zero, torch.inf)
+    return torch.where(zero, torch.exp(s * log_mean.masked_fill(~zero, 0.0)) / s, value)
 
 
-def _box_cox_difference(log_y: Tensor, log_mean: Tensor, exponent: float) -> Tensor:
-    """(y^e - m^e) / e, and its limit log y - log m."""
-    if exponent == 0.0:
-        return log_y - log_mean
-    product = exponent * (log_y - log_mean)
-    small = product.detach().abs() < 1.0
-    base = torch.exp(exponent * log_mean.masked_fill(~small, 0.0))
-    close = base * torch.expm1(product.masked_fill(~small, 0.0))
-    apart = torch.exp(exponent * log_y) - torch.exp(exponent * log_mean.masked_fill(small, 0.0))
-    return torch.where(small, close, apart) / exponent
+def _near_limit(y: Tensor, product: Tensor, log_mean: Tensor, q: float) -> Tensor:
+    """Where e log(y / m) is small; e is q = 1 - power or s = 2 - power, the nearer to 0."""
+    s = 1.0 + q
+    of_target, of_mean = y * torch.exp(q * log_mean), torch.exp(s * log_mean)
+    if s > 0.5:
+        return (of_target * (_growth(product, y.log() - log_mean, q) - 1.0) + of_mean) / s
+    return (of_target - of_mean * (1.0 + _growth(product, y.log() - log_mean, s))) / -q
+
+
+def _growth(product: Tensor, log_ratio: Tensor, exponent: float) -> Tensor:
+    """((y / m)^e - 1) / e, and its limit log(y / m)."""
+    return torch.expm1(product) / exponent if exponent else log_ratio

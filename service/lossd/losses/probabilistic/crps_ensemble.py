@@ -26,6 +26,7 @@ class CrpsEnsembleParams(LossParams):
     source="Gneiting and Raftery 2007, JASA 102, 359-378, eq. 20; fair: Ferro 2014, QJRMS 140, "
     "1917-1923",
     units="units of the target",
+    topics=("uncertainty",),
     card=Card(
         characteristics="A proper score of a sample: near the target is good, and so is a spread "
         "that fits. With one member it is l1.",

@@ -24,6 +24,7 @@ class CrpsGaussianParams(LossParams):
     r"z = \frac{y - x}{\sigma}",
     source="Gneiting and Raftery 2007, JASA 102, 359-378, eq. 21",
     units="units of the target",
+    topics=("uncertainty",),
     card=Card(
         characteristics="A proper score in the unit of the target; l1 as the scale goes to 0. "
         "Outliers pull as in l1, where gaussian_nll squares them.",

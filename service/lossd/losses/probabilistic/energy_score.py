@@ -31,6 +31,7 @@ class EnergyScoreParams(LossParams):
     source="Gneiting and Raftery 2007, JASA 102, 359-378, eq. 22",
     units="units of the target to the power beta",
     matrices=(("rows", "members", "members"),),
+    topics=("uncertainty",),
     card=Card(
         characteristics="A proper score of a sample of vectors; crps_ensemble in one dimension.",
         use="Ensembles of several quantities at once, generative models, distributional "

@@ -37,6 +37,7 @@ class EvidentialClassificationParams(LossParams):
     r"\tilde \alpha = t + (1 - t) \alpha,\; \hat p = \frac{\alpha}{S}",
     source="Sensoy, Kaplan and Kandemir 2018, arXiv:1806.01768, eqs. 3 to 5 and section 4",
     units="none with squared, else nats",
+    topics=("uncertainty",),
     card=Card(
         characteristics="The network answers evidence per class, not probabilities: little of it "
         "everywhere says that it does not know.",

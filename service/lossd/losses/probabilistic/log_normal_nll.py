@@ -28,6 +28,7 @@ class LogNormalNllParams(LossParams):
     "Balakrishnan 1994, Continuous Univariate Distributions 1, eq. 14.2",
     units="nats",
     exactly_one_of=(("scale", "log_scale"),),
+    topics=("uncertainty", "counts"),
     card=Card(
         characteristics="gaussian_nll of the logarithm of the target, plus that logarithm: errors "
         "are factors.",

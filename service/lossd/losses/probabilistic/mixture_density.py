@@ -1,5 +1,6 @@
 """Negative log-likelihood of a mixture of normal distributions: a mixture density network."""
 
+import math
 from typing import Annotated
 
 import torch
@@ -20,6 +21,7 @@ class MixtureDensityParams(LossParams):
     r"(\frac{y_j - \mu_{kj}}{\sigma_{kj}})^2},\quad \pi = \operatorname{softmax}(z)",
     source="Bishop 1994, Mixture Density Networks, eq. 29; a scale per component and feature",
     units="nats",
+    topics=("uncertainty",),
     card=Card(
         characteristics="Any number of modes: several answers may be right, and the value says "
         "how likely each is.",
@@ -57,8 +59,17 @@ def mixture_density(
 ) -> Float[Tensor, "rows"]:
     """Minus the logarithm of the mixture's density at the target: one value per row.
 
-    Without components it is +inf.
+    +inf, without a gradient, where every component is too far to tell, or there is none.
     """
-    z = scaled(target.unsqueeze(1) - means, log_scales)
+    difference = target.unsqueeze(1) - means
+    # What is so far that the square is no number has density 0, and no gradient.
+    most = 0.5 * math.log(torch.finfo(difference.dtype).max) - 1.0
+    with torch.no_grad():
+        far = difference.abs().log() - log_scales > most
+        impossible = far.any(2)
+    z = scaled(difference.masked_fill(far, 0.0), log_scales)
     log_density = -(0.5 * z.square() + log_scales + HALF_LOG_2_PI).sum(2)
-    return -torch.logsumexp(torch.log_softmax(mixture_logits, 1) + log_density, 1)
+    log_p = torch.log_softmax(mixture_logits, 1) + log_density
+    nowhere = impossible.all(1)
+    log_p = log_p.masked_fill(impossible, -torch.inf).masked_fill(nowhere.unsqueeze(1), 0.0)
+    return -torch.logsumexp(log_p, 1).masked_fill(nowhere, -torch.inf)

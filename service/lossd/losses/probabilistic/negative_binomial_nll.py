@@ -2,14 +2,12 @@
 
 from typing import Annotated
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from lossd.losses._catalog import loss
-from lossd.losses._ops import softplus
 from lossd.losses._spec import Arg, Card, Example, LossParams
-from lossd.losses.probabilistic._gamma import log_gamma_ratio
+from lossd.losses.probabilistic._counts import minus_log_negative_binomial
 from lossd.losses.probabilistic._scales import POSITIVE, Counts, LogRate, log_of_scale
 
 
@@ -24,6 +22,7 @@ class NegativeBinomialNllParams(LossParams):
     "arXiv:1704.04110, section 3.1, with alpha = 1 / r",
     units="nats",
     exactly_one_of=(("mean", "log_mean"),),
+    topics=("counts",),
     card=Card(
         characteristics="Counts with variance mu + mu^2 / r; poisson_nll as r grows.",
         use="Counts that come in bursts: demand, reads of a gene, visits.",
@@ -58,8 +57,6 @@ def negative_binomial_nll(
     Constants are included.
     """
     # In float64, for large counts are differences of larger numbers.
-    y, r = target.double(), total_count.double()
-    log_odds = log_of_scale(mean, log_mean).double() - r.log()
-    ways = log_gamma_ratio(r, y) - torch.lgamma(y + 1.0)
-    value = r * softplus(log_odds) + y * softplus(-log_odds) - ways
+    log_mu = log_of_scale(mean, log_mean).double()
+    value = minus_log_negative_binomial(target.double(), total_count.double(), log_mu)
     return value.to(target.dtype)

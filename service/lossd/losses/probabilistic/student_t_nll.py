@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import Target
-from lossd.losses._ops import log1p_square
+from lossd.losses._ops import softplus
 from lossd.losses._spec import Arg, Card, Example, LossParams
 from lossd.losses.probabilistic._gamma import log_gamma_ratio
 from lossd.losses.probabilistic._scales import (
@@ -18,7 +18,6 @@ from lossd.losses.probabilistic._scales import (
     LogScaleOfItem,
     ScaleOfItem,
     log_of_scale,
-    scaled,
 )
 
 
@@ -66,7 +65,11 @@ def student_t_nll(
     """Minus the logarithm of the density at the target, one value per element."""
     nu = degrees_of_freedom
     log_sigma = log_of_scale(scale, log_scale)
-    tail = 0.5 * (nu + 1.0) * log1p_square(scaled((location - target).abs(), log_sigma), nu)
+    size = (location - target).abs()
+    met = size == 0
+    # By logarithms, for a scale may be so small that the difference over it is no number.
+    log_square = 2.0 * (size.masked_fill(met, 1.0).log() - log_sigma) - nu.log()
+    tail = 0.5 * (nu + 1.0) * softplus(log_square).masked_fill(met, 0.0)
     # sqrt(nu pi) is sqrt(2 pi) sqrt(nu / 2).
     constant = HALF_LOG_2_PI + 0.5 * torch.log(0.5 * nu) - log_gamma_ratio(0.5 * nu, 0.5)
     return constant + log_sigma + tail

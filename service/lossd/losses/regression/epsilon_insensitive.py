@@ -22,6 +22,7 @@ class EpsilonInsensitiveParams(LossParams):
     formula=r"\max(0, |x - y| - \varepsilon)",
     source="Vapnik 1995, The Nature of Statistical Learning Theory, eq. 6.1",
     units="units of the target",
+    topics=("outliers",),
     card=Card(
         characteristics="Convex, piecewise linear, flat around the target: rows inside the tube "
         "have no pull, the others a constant one.",

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
+from lossd.errors import BadParams
 from lossd.losses._catalog import loss
 from lossd.losses._spec import Arg, Card, Example, LossParams
 from lossd.losses.regression._lengths import ratio
@@ -30,8 +31,8 @@ class MaseParams(LossParams):
         characteristics="l1, each row over its own scale: below 1 is better than the naive "
         "forecast was on the history.",
         use="Forecasts of many series of different scales, zeros and negative values allowed.",
-        stability="The gradient is 1 / scale. A history that never changes, or is no longer than "
-        "a season, has scale 0: +inf, without a gradient, unless the target is met.",
+        stability="The gradient is 1 / scale. A history that never changes has scale 0: +inf, "
+        "without a gradient, unless the target is met.",
         data="Time series with a history of more than one season.",
     ),
     example=Example(
@@ -59,9 +60,16 @@ def mase(
 ) -> Float[Tensor, "rows horizon"]:
     """Absolute difference over the mean absolute seasonal difference of the row's history.
 
-    One value per element. 0 / 0 is 0; the subgradient at equality is 0.
+    One value per element. 0 / 0 is 0; the subgradient at equality is 0. Raises `BadParams` where
+    the history is no longer than a season.
     """
-    season = min(params.season, history.shape[1])
-    changes = (history[:, season:] - history[:, : history.shape[1] - season]).abs()
-    scale = changes.sum(1, keepdim=True) / max(1, changes.shape[1])
+    steps = history.shape[1] - params.season
+    if steps < 1:
+        raise BadParams(
+            "the history is no longer than a season",
+            at="params.season",
+            expected=f"less than {history.shape[1]}, the steps of the history",
+            got=str(params.season),
+        )
+    scale = (history[:, params.season :] - history[:, :steps]).abs().mean(1, keepdim=True)
     return ratio((prediction - target).abs(), scale.expand_as(prediction))

@@ -20,6 +20,7 @@ class MsleParams(LossParams):
     formula=r"(\log(1 + x) - \log(1 + y))^2",
     source="scikit-learn user guide, mean squared logarithmic error",
     units="squared nats",
+    topics=("counts",),
     card=Card(
         characteristics="Relative for large values, absolute for small ones; too low is dearer "
         "than too high.",

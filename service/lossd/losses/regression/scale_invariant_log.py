@@ -19,7 +19,11 @@ class ScaleInvariantLogParams(LossParams):
     """Parameters of `scale_invariant_log`."""
 
     invariance: float = Field(
-        0.5, ge=0, le=1, description="0: every error counts; 1: a common factor costs nothing."
+        0.5,
+        ge=0,
+        le=1,
+        description="0: every error counts; 1: a common factor costs nothing; with root 0.85 is "
+        "usual.",
     )
     root: bool = Field(False, description="Whether to answer the square root.")
 
@@ -38,10 +42,11 @@ def weight_of_row(
     "arXiv:1907.10326, eq. 4",
     units="squared nats; nats with root",
     weights=weight_of_row,
+    topics=("images",),
     card=Card(
         characteristics="The variance of log ratios plus 1 - invariance times their squared mean: "
         "relations within an image count more than its overall scale.",
-        use="Depth from one image. The usual setting with root has invariance 0.85, times 10.",
+        use="Depth from one image.",
         stability="Written as variance and mean, so that nothing cancels. With root the gradient "
         "does not shrink with the error; at error 0 it is 0.",
         data="Positive depths; a target of 0 is a pixel without one and does not count.",

@@ -56,7 +56,7 @@ class ActivePassiveParams(IgnoringParams):
 @loss(
     formula=r"\alpha\, \ell_{\text{active}}(p, y) + \beta\, \ell_{\text{passive}}(p, y),\quad "
     r"\text{e.g. } \alpha \frac{\log p_y}{\sum_k \log p_k} - \beta A (1 - p_y)",
-    source="Ma et al. 2020, arXiv:2006.13554, eq. 12 and table 1",
+    source="Ma et al. 2020, arXiv:2006.13554, the APL framework, section 3",
     units="unitless, or nats where a term is not normalized",
     weights=counted_item,
     card=Card(

@@ -34,11 +34,11 @@ class BiTemperedParams(IgnoringParams):
 @loss(
     formula=r"\sum_k t_k (\log_{t_1} t_k - \log_{t_1} p_k) - \frac{t_k^{2 - t_1} - p_k^{2 - t_1}}"
     r"{2 - t_1},\quad p_k = \exp_{t_2}(z_k - \lambda(z)),\ \textstyle\sum_k p_k = 1",
-    source="Amid et al. 2019, arXiv:1906.03361, eqs. 4 to 7",
+    source="Amid et al. 2019, arXiv:1906.03361, the bi-tempered loss and tempered softmax",
     units="nats at t1 = 1",
     weights=counted_item,
     card=Card(
-        characteristics="Bounded by 1 / (1 - t1), up to a term of p, against outliers far away; "
+        characteristics="Bounded by 1 / (1 - t1), against outliers far away; "
         "heavy tails against wrong labels near the boundary. At t1 = t2 = 1 cross_entropy.",
         use="Noisy labels where cross_entropy overfits, with few other changes.",
         stability="Computed in float64; the softmax's normalizer is solved to the last digits, its "

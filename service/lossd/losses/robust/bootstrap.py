@@ -29,7 +29,7 @@ class BootstrapParams(IgnoringParams):
 @loss(
     formula=r"-\beta \log p_y - (1 - \beta) \sum_k q_k \log p_k,\quad q = p \text{ or "
     r"one-hot at its largest},\ p = \operatorname{softmax}(z)",
-    source="Reed et al. 2014, arXiv:1412.6596, eqs. 6 and 7",
+    source="Reed et al. 2014, arXiv:1412.6596, soft and hard bootstrapping",
     units="nats",
     weights=counted_item,
     card=Card(

@@ -44,7 +44,7 @@ def charbonnier(
 ) -> Float[Tensor, "rows *rest"]:
     """Hypotenuse of the difference and epsilon, one value per element, at least epsilon.
 
-    Shifted, it is less by epsilon and at least 0.
+    Shifted, it is less by epsilon and at least 0: the pseudo-Huber loss over its delta.
     """
     difference = prediction - target
     epsilon = difference.new_tensor(params.epsilon)

@@ -24,7 +24,7 @@ class DmiParams(LossParams):
 @loss(
     formula=r"-\log\left( \lvert \det U \rvert + \epsilon \right),\quad U_{kl} = \frac{1}{N} "
     r"\sum_i p_{ik} [y_i = l],\ p = \operatorname{softmax}(z)",
-    source="Xu et al. 2019, arXiv:1909.03388, eq. 5",
+    source="Xu et al. 2019, arXiv:1909.03388, the loss L_DMI",
     units="nats",
     coupling="whole",
     card=Card(

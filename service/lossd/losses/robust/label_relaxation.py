@@ -26,7 +26,7 @@ class LabelRelaxationParams(IgnoringParams):
     formula=r"0 \text{ if } p_y \ge 1 - \alpha, \text{ else } (1 - \alpha) \log "
     r"\frac{1 - \alpha}{p_y} + \alpha \log \frac{\alpha}{1 - p_y},\quad p = "
     r"\operatorname{softmax}(z)",
-    source="Lienen and Huellermeier 2021, From label smoothing to label relaxation, eq. 8",
+    source="Lienen and Huellermeier 2021, From label smoothing to label relaxation",
     units="nats",
     weights=counted_item,
     card=Card(

@@ -23,12 +23,12 @@ class LogitClippingParams(IgnoringParams):
 
 @loss(
     formula=r"-\log p_y,\quad p = \operatorname{softmax}(\min(1, \tau / \lVert z \rVert_2)\, z)",
-    source="Wei et al. 2023, arXiv:2212.04055, eq. 3, for cross-entropy",
+    source="Wei et al. 2023, arXiv:2212.04055, LogitClip, of cross-entropy",
     units="nats",
     weights=counted_item,
     card=Card(
-        characteristics="cross_entropy that no item can drive beyond about sqrt(2) times the "
-        "threshold: sure mistakes and sure right answers stop counting.",
+        characteristics="cross_entropy that no item can drive beyond log K + sqrt(2) times "
+        "the threshold: sure mistakes and sure right answers stop counting.",
         use="Noisy labels, with otherwise unchanged training.",
         stability="Bounded. The gradient of a clipped item has no part along its logits, and falls "
         "with their length.",

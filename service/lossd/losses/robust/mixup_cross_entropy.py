@@ -19,7 +19,7 @@ class MixupCrossEntropyParams(IgnoringParams):
 
 @loss(
     formula=r"-\lambda \log p_y - (1 - \lambda) \log p_{y'},\quad p = \operatorname{softmax}(z)",
-    source="Zhang et al. 2017, arXiv:1710.09412, eq. 1; CutMix: Yun et al. 2019, arXiv:1905.04899",
+    source="Zhang et al. 2017, arXiv:1710.09412; CutMix: Yun et al. 2019, arXiv:1905.04899",
     units="nats",
     weights=counted_item,
     card=Card(

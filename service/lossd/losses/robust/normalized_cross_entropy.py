@@ -16,7 +16,7 @@ class NormalizedCrossEntropyParams(IgnoringParams):
 
 @loss(
     formula=r"\frac{\log p_y}{\sum_k \log p_k},\quad p = \operatorname{softmax}(z)",
-    source="Ma et al. 2020, arXiv:2006.13554, eq. 4",
+    source="Ma et al. 2020, arXiv:2006.13554, NCE, section 3",
     units="unitless, in [0, 1]",
     weights=counted_item,
     card=Card(

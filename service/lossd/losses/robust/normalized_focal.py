@@ -22,15 +22,16 @@ class NormalizedFocalParams(IgnoringParams):
 @loss(
     formula=r"\frac{(1 - p_y)^\gamma \log p_y}{\sum_k (1 - p_k)^\gamma \log p_k},"
     r"\quad p = \operatorname{softmax}(z)",
-    source="Ma et al. 2020, arXiv:2006.13554, eq. 7",
+    source="Ma et al. 2020, arXiv:2006.13554, NFL, section 3",
     units="unitless, in [0, 1]",
     weights=counted_item,
     card=Card(
         characteristics="Bounded by 1; over all labels of an item it adds up to 1, so uniform "
         "label noise moves no minimum.",
         use="As the active term of active_passive: alone it underfits.",
-        stability="1 - p is taken as -expm1(log p). The gradient, which flows through the focal "
-        "factors too, shrinks as the logits of all the other classes fall.",
+        stability="1 - p is taken as -expm1(log p). The gradient flows through the focal "
+        "factors too (the authors' code holds them), and shrinks as the logits of all the other "
+        "classes fall.",
         data="Many wrong labels. Impossible classes are left out of the sum.",
     ),
     example=Example({"logits": [[2.0, 0.5, -1.0], [0.1, 1.2, 0.3]], "labels": [0, 2]}),

@@ -25,7 +25,7 @@ class PeerLossParams(IgnoringParams):
 @loss(
     formula=r"-\log p_y + \alpha \log p'_{y'},\quad p = \operatorname{softmax}(z),\ "
     r"p' = \operatorname{softmax}(z')",
-    source="Liu and Guo 2020, arXiv:1910.03231, eq. 1 with the weight alpha of section 4",
+    source="Liu and Guo 2020, arXiv:1910.03231, with its weight alpha",
     units="nats",
     weights=counted_item,
     card=Card(

@@ -33,7 +33,7 @@ class PositiveUnlabelledParams(LossParams):
     formula=r"\pi R_P^+ + \max(-\beta, R_U^- - \pi R_P^-),\quad R_S^{\pm} = \frac{1}{|S|} "
     r"\sum_{i \in S} \ell(\pm s_i)",
     source="unbiased: du Plessis et al. 2015, Convex formulation for learning from positive and "
-    "unlabeled data; non-negative: Kiryo et al. 2017, arXiv:1703.00593, eq. 6",
+    "unlabeled data; non-negative: Kiryo et al. 2017, arXiv:1703.00593, nnPU",
     units="unitless, or nats for logistic",
     coupling="whole",
     card=Card(

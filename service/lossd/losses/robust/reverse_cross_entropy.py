@@ -23,7 +23,7 @@ class ReverseCrossEntropyParams(IgnoringParams):
 @loss(
     formula=r"-\sum_k p_k \log t_k = -A (1 - p_y),\quad p = \operatorname{softmax}(z),"
     r"\ \log 0 = A",
-    source="Wang et al. 2019, arXiv:1908.06112, eqs. 5 and 8",
+    source="Wang et al. 2019, arXiv:1908.06112, RCE, with its A",
     units="nats",
     weights=counted_item,
     card=Card(

@@ -20,7 +20,7 @@ class SoftmaxMeanAbsoluteErrorParams(IgnoringParams):
 
 @loss(
     formula=r"\sum_k \lvert p_k - t_k \rvert = 2 (1 - p_y),\quad p = \operatorname{softmax}(z)",
-    source="Ghosh et al. 2017, arXiv:1712.09482, section 3.4",
+    source="Ghosh et al. 2017, arXiv:1712.09482, MAE",
     units="probability",
     weights=counted_item,
     card=Card(

@@ -24,7 +24,7 @@ class SymmetricCrossEntropyParams(IgnoringParams):
 
 @loss(
     formula=r"-\alpha \log p_y - \beta A (1 - p_y),\quad p = \operatorname{softmax}(z)",
-    source="Wang et al. 2019, arXiv:1908.06112, eqs. 6 and 7",
+    source="Wang et al. 2019, arXiv:1908.06112, SL, with its alpha, beta and A",
     units="nats",
     weights=counted_item,
     card=Card(

@@ -23,7 +23,7 @@ class TaylorCrossEntropyParams(IgnoringParams):
 
 @loss(
     formula=r"\sum_{i=1}^{t} \frac{(1 - p_y)^i}{i},\quad p = \operatorname{softmax}(z)",
-    source="Feng et al. 2020, Can cross entropy loss be robust to label noise?, eq. 5",
+    source="Feng et al. 2020, Can cross entropy loss be robust to label noise?, Taylor-CE",
     units="nats",
     weights=counted_item,
     card=Card(

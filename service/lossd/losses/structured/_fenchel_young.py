@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 _HALVINGS = 64  # of an interval no longer than log(classes): to the last bit of float64
+_MOST_STEPS = 64  # near alpha 1 the climb takes about log(classes) of them, and then a few
+_LAST_STEP = 1e-9  # the error after it is of the order of its square
 _LEAST = 1e-9  # nearer to 1 Tsallis' entropies are Shannon's, in float64 too
 
 
@@ -41,20 +43,45 @@ def tsallis_argmax(logits: Tensor, alpha: float) -> Tensor:
     excess = alpha - 1.0
     if excess < _LEAST:
         return torch.softmax(logits, dim=1)
+    shift = _climbed(logits, excess) if excess <= 1.0 else _halved(logits, excess)
+    p = _shares(logits, shift, excess)
+    return p / p.sum(1, keepdim=True)
 
-    def share(shift: Tensor) -> Tensor:
-        left = (excess * (logits - shift)).clamp(min=-1.0)
-        return torch.exp(torch.log1p(left) / excess)
 
-    # Between the shift that gives the largest logit all, and the one that gives it 1 / classes.
+def _shares(logits: Tensor, shift: Tensor, excess: float) -> Tensor:
+    """(1 + excess (z - shift))^(1 / excess), 0 where its base is not above 0."""
+    left = (excess * (logits - shift)).clamp(min=-1.0)
+    return torch.exp(torch.log1p(left) / excess)
+
+
+def _climbed(logits: Tensor, excess: float) -> Tensor:
+    """The shift at which shares sum to 1, by Newton's method.
+
+    The sum is convex in the shift and too large at 0, so that steps never pass the root. A row
+    stops for itself: its bits do not depend on how long others climb.
+    """
+    shift = torch.zeros_like(logits[:, :1])
+    climbing = torch.ones_like(shift, dtype=torch.bool)
+    for _ in range(_MOST_STEPS):
+        p = _shares(logits, shift, excess)
+        base = (1.0 + excess * (logits - shift)).masked_fill(p == 0, 1.0)
+        step = (p.sum(1, keepdim=True) - 1.0) / (p / base).sum(1, keepdim=True)
+        shift = torch.where(climbing, shift + step, shift)
+        climbing = climbing & (step > _LAST_STEP)
+        if not bool(climbing.any()):
+            break
+    return shift
+
+
+def _halved(logits: Tensor, excess: float) -> Tensor:
+    """The same by halving: between where the largest logit has all, and where 1 / classes."""
     low = torch.zeros_like(logits[:, :1])
     high = low - math.expm1(-excess * math.log(logits.shape[1])) / excess
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        too_much = share(middle).sum(1, keepdim=True) >= 1.0
+        too_much = _shares(logits, middle, excess).sum(1, keepdim=True) >= 1.0
         low, high = torch.where(too_much, middle, low), torch.where(too_much, high, middle)
-    p = share(low)
-    return p / p.sum(1, keepdim=True)
+    return low
 
 
 def one_hot_or(target: Tensor | None, labels: Tensor | None, like: Tensor) -> Tensor:
