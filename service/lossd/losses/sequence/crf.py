@@ -68,11 +68,14 @@ def crf(
 
     Returns one value per row, in nats, >= 0; 0 for a row without steps.
     """
+    dtype = logits.dtype
+    # A sum over a long path has few digits left in float32 for the ways that differ late.
+    logits, transitions = logits.double(), transitions.double()
     zeros = logits.new_zeros(logits.shape[2])
     start, end = zeros if start is None else start, zeros if end is None else end
     frames = lengths_or(input_lengths, labels, logits.shape[1])
     if not logits.shape[1]:
-        return logits.sum((1, 2))
+        return logits.sum((1, 2)).to(dtype)
     # Everything relative to the right tags: the sum of all paths over the right one is what is
     # wanted, and the difference of two large scores would have lost its last digits.
     # In float64, or a wrong path that is 1e4 ahead costs the gradient its last digits.
@@ -91,3 +94,4 @@ def crf(
     value = log_sum_exp(alpha + end - end[last], 1)
     value = value.to(logits.dtype)
     return value.masked_fill(forbidden, torch.inf).masked_fill(frames == 0, 0.0)
+    return value.masked_fill(forbidden, torch.inf).masked_fill(frames == 0, 0.0).to(dtype)
