@@ -78,13 +78,11 @@ def crf(
         return logits.sum((1, 2)).to(dtype)
     # Everything relative to the right tags: the sum of all paths over the right one is what is
     # wanted, and the difference of two large scores would have lost its last digits.
-    # In float64, or a wrong path that is 1e4 ahead costs the gradient its last digits.
-    exact = logits.double()
-    ahead = exact - exact.gather(2, labels.unsqueeze(2))
+    ahead = logits - logits.gather(2, labels.unsqueeze(2))
     taken = transitions[labels[:, :-1], labels[:, 1:]]
     counts = torch.arange(1, logits.shape[1], device=labels.device) < frames.unsqueeze(1)
     forbidden = ((taken == -torch.inf) & counts).any(1)
-    transitions, taken = without_infinity(transitions).double(), without_infinity(taken).double()
+    transitions, taken = without_infinity(transitions), without_infinity(taken)
     alpha = ahead[:, 0] + start - start[labels[:, 0]].unsqueeze(1)
     for t in range(1, logits.shape[1]):
         step = transitions - taken[:, t - 1].view(-1, 1, 1)
@@ -92,6 +90,4 @@ def crf(
         alpha = torch.where(counts[:, t - 1 : t], moved, alpha)
     last = labels.gather(1, (frames - 1).clamp(min=0).unsqueeze(1))
     value = log_sum_exp(alpha + end - end[last], 1)
-    value = value.to(logits.dtype)
-    return value.masked_fill(forbidden, torch.inf).masked_fill(frames == 0, 0.0)
     return value.masked_fill(forbidden, torch.inf).masked_fill(frames == 0, 0.0).to(dtype)
