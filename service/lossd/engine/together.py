@@ -36,11 +36,14 @@ _MIXES_ROWS = frozenset(
 
 
 def company_of(call: Call, device: torch.device) -> Hashable | None:
-    """What calls have in common that may be computed together; None if this one goes alone."""
+    """What calls have in common that may be computed together; None if this one goes alone.
+
+    Of a call without a plan it is its own, so that its bits are those of a call with one. What
+    calls share of their tensors is worth less than their bits, where they are small.
+    """
     spec, options, plan = call.spec, call.options, call.plan
     alone = (
-        plan is None
-        or device.type != "cpu"
+        device.type != "cpu"
         or spec.coupling != "independent"
         or spec.items[:1] != ("rows",)
         or bool(spec.matrices)
@@ -49,14 +52,14 @@ def company_of(call: Call, device: torch.device) -> Hashable | None:
         or options.mining is not None
         or options.gradient_form == "recipe"
         or call.cotangent is not None
-        or call.shared is not None
-        or bool(call.places)
         or not call.item_shape[0]
         or padded_elements(call) > MOST_ELEMENTS
         or not _keeps_to_rows(spec.name)
         or pick_kernel(call, device) is not None
     )
-    return None if alone or plan is None else plan.company
+    if alone:
+        return None
+    return object() if plan is None else plan.company
 
 
 def padded_elements(call: Call) -> int:

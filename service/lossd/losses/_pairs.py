@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lossd.losses._ops import direction
+from lossd.losses._ops import log_sum_exp as log_sum_exp_of_all
 from lossd.losses._spec import Arg
 
 Embeddings = Annotated[Float[Tensor, "rows features"], Arg(doc="Embeddings.", gradient=True)]
@@ -67,7 +68,7 @@ def log_sum_exp(x: Tensor, among: Tensor, axis: int = 1) -> Tensor:
     """log of the sum of e^x over what is `among`; -inf, without a gradient, over nothing."""
     nothing = ~among.any(axis, keepdim=True)
     kept = x.masked_fill(~among & ~nothing, -torch.inf)
-    total = torch.logsumexp(kept.masked_fill(nothing, 0.0), axis)
+    total = log_sum_exp_of_all(kept.masked_fill(nothing, 0.0), axis)
     return total.masked_fill(nothing.squeeze(axis), -torch.inf)
 
 

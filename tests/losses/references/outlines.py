@@ -44,7 +44,9 @@ def _softmax_of_paper(params: Any, logits: Any = None, probabilities: Any = None
         errors = [abs(truth[j] - p[(*at, i)]) for j, i in enumerate(kept)]
         costs[at] = _extension(errors, truth)
     present = ((t > 0.5) * (counts > 0)).any(axis=2)
-    return mean(costs, present, "skip" if params.get("classes", "present") == "present" else "")
+    return mean(
+        costs, present, "skip" if params.get("average_over", "present") == "present" else ""
+    )
 
 
 def _hinge_of_paper(params: Any, scores: Any, labels: Any) -> Any:
@@ -71,7 +73,7 @@ def lovasz_softmax() -> list[dict[str, Any]]:
         torch_case(f"smooth: {SMP}", values, IMAGES, wrt=WRT, denominator=2.0),
         torch_case(f"{SMP}, ignored and lacking", values, GAPS, ignoring, wrt=WRT, denominator=2.0),
         array_case(f"smooth: {PAPER}, all classes", _softmax_of_paper, GAPS,
-                   {"classes": "all", **ignoring}, wrt=WRT, denominator=2.0),
+                   {"average_over": "all", **ignoring}, wrt=WRT, denominator=2.0),
         array_case(f"{PAPER}, logits of 1e4", _softmax_of_paper,
                    {k: x[:1] for k, x in SURE.items()}, wrt=WRT, denominator=1.0,
                    kinks={"logits": [[[0.0] * 3] * 2]}),

@@ -1,4 +1,4 @@
-"""ctc, crf."""
+"""ctc, crf, transducer, soft_dtw."""
 
 import itertools
 from typing import Any
@@ -200,4 +200,88 @@ def crf() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-CASES = {"ctc": ctc, "crf": crf}
+def transducer() -> list[dict[str, Any]]:
+    def f(params: Any, logits: Any, labels: Any, input_lengths: Any = None,
+          label_lengths: Any = None) -> Any:  # fmt: skip
+        values = []
+        for i, z in enumerate(logits):
+            frames = len(z) if input_lengths is None else int(input_lengths[i])
+            count = len(z[0]) - 1 if label_lengths is None else int(label_lengths[i])
+            row, blank = [int(x) for x in labels[i]], -1 if params.get("blank") == "last" else 0
+            log_p = [[log_softmax(x) for x in states] for states in z]
+            total = mpf(0)
+            # The last step is a blank: labels fall anywhere among the others.
+            for places in itertools.combinations(range(frames - 1 + count), count):
+                t = u = 0
+                log_path = log_p[frames - 1][count][blank]
+                for step in range(frames - 1 + count):
+                    log_path += log_p[t][u][row[u] if step in places else blank]
+                    t, u = (t, u + 1) if step in places else (t + 1, u)
+                total += mp.exp(log_path)
+            values.append(-mp.log(total))
+        return values
+
+    def case(source: str, inputs: Any, **params: Any) -> dict[str, Any]:
+        made = batch_case(source, f, inputs, params, wrt=("logits",))
+        made["inputs"] |= {key: x for key, x in inputs.items() if key != "logits"}
+        return made
+
+    near = {"logits": randoms(820, 2, 3, 3, 3), "labels": [[1, 2, 0], [2, 2, 0]]}
+    short = near | {"input_lengths": [2, 1], "label_lengths": [1, 2]}
+    last = {"logits": randoms(821, 1, 3, 2, 2), "labels": [[0, 0]]}
+    far = {
+        "logits": [[[[1e4, -1e4], [0.0, 9999.0]], [[120.0, -120.0], [1e4, 1e4]]]],
+        "labels": [[1, 0]],
+    }
+    paper = f"paper only: {DIGITS}, all paths"
+    return [
+        case(f"smooth: {paper}", near),
+        case(f"smooth: {paper}: lengths", short),
+        case(f"smooth: {paper}: blank last", last, blank="last"),
+        case(f"{paper}: scores to 1e4", far),
+        {
+            "from": "by hand: without frames there is no path, by ruling no gradient either",
+            "inputs": {"logits": [[[[1.0, 2.0]]]], "labels": [[0]], "input_lengths": [0]},
+            "params": {},
+            "values": ["Infinity"],
+            "gradients": {"logits": [[[[0.0, 0.0]]]]},
+        },
+    ]
+
+
+def soft_dtw() -> list[dict[str, Any]]:
+    def softly(x: Any, y: Any, gamma: Any) -> Any:
+        table: dict[tuple[int, int], Any] = {}
+        for i, a in enumerate(x):
+            for j, b in enumerate(y):
+                cost = sum((p - q) ** 2 for p, q in zip(a, b, strict=True))
+                near = [table[k] for k in ((i - 1, j), (i, j - 1), (i - 1, j - 1)) if k in table]
+                if near:
+                    cost -= gamma * mp.log(sum(mp.exp(-r / gamma) for r in near))
+                table[i, j] = cost
+        return table[len(x) - 1, len(y) - 1]
+
+    def f(params: Any, prediction: Any, target: Any) -> Any:
+        gamma = mpf(params.get("gamma", 1))
+        values = []
+        for x, y in zip(prediction, target, strict=True):
+            value = softly(x, y, gamma)
+            if params.get("divergence"):
+                value -= (softly(x, x, gamma) + softly(y, y, gamma)) / 2
+            values.append(value)
+        return values
+
+    near = {"prediction": randoms(822, 2, 3, 2), "target": randoms(823, 2, 4, 2)}
+    narrow = {"prediction": randoms(824, 2, 1, 1), "target": randoms(825, 2, 3, 1)}
+    far = {"prediction": [[[50.0], [-50.0], [0.0]]], "target": [[[-50.0], [120.0]]]}
+    wrt, paper = tuple(near), f"paper only: {DIGITS}"
+    own = {"divergence": True, "gamma": 0.5}
+    return [
+        batch_case(f"smooth: {paper}", f, near, wrt=wrt),
+        batch_case(f"smooth: {paper}: divergence", f, near, own, wrt=wrt),
+        batch_case(f"{paper}: a single step", f, narrow, {"gamma": 2.0}, wrt=wrt),
+        batch_case(f"{paper}: far apart", f, far, wrt=wrt),
+    ]
+
+
+CASES = {"ctc": ctc, "crf": crf, "transducer": transducer, "soft_dtw": soft_dtw}

@@ -150,14 +150,70 @@ def _ewc(params: Any, weights: Any, start: Any, fisher: Any) -> Any:
     return mpf(params["coefficient"]) / 2 * mp.fsum(v for each in squares for v in each)
 
 
-def grouped(formula: Any) -> list[dict[str, Any]]:
-    quarter = {"coefficient": 0.25}
+PROXIMAL_STEP = 0.75
+
+
+def with_proximal(case: dict[str, Any], of: Callable[[str, Any], Any]) -> dict[str, Any]:
+    """The case with its proximal point: `of(name, array)` for each weight, at 110 digits."""
+    with mp.workdps(110):
+        given = case["inputs"]["weights"]
+        found = {name: np.asarray(of(name, array(x)), dtype=object) for name, x in given.items()}
+        point = finish({name: x.tolist() for name, x in found.items()})
+    return case | {"proximal_step": PROXIMAL_STEP, "proximal": {"weights": point}}
+
+
+def _least(cost: Callable[[Any], Any], v: Any) -> Any:
+    """The w nearest to the least of cost(|w|) + (w - v)^2 / 2 step: by a grid, then ternary."""
+    v, sign = abs(v), (v > 0) - (v < 0)
+
+    def total(w: Any) -> Any:
+        return cost(w) + (w - v) ** 2 / (2 * PROXIMAL_STEP)
+
+    points = [v * i / 512 for i in range(513)]
+    best = min(range(513), key=lambda i: total(points[i]))
+    low, high = points[max(0, best - 1)], points[min(512, best + 1)]
+    for _ in range(400):
+        a, b = (2 * low + high) / 3, (low + 2 * high) / 3
+        low, high = (low, b) if total(a) <= total(b) else (a, high)
+    found = min(mpf(0), v, (low + high) / 2, key=total)
+    return sign * found
+
+
+def by_search(case: dict[str, Any], cost: Callable[[Any, Any], Any]) -> dict[str, Any]:
+    params = case["params"]
+    each = np.frompyfunc(lambda v: _least(lambda w: cost(params, w), v), 1, 1)
+    return with_proximal(case, lambda _, x: each(x) if x.size else x)
+
+
+def _shortened(case: dict[str, Any]) -> dict[str, Any]:
+    """Rows as groups: by Yuan and Lin, eq. 2.4, after soft thresholds where there is an alpha."""
+    params = case["params"]
+    by, alpha = mpf(params["coefficient"]) * PROXIMAL_STEP, mpf(params.get("alpha", 0.0))
+
+    def soft(v: Any) -> Any:
+        return max(abs(v) - by * alpha, mpf(0)) * ((v > 0) - (v < 0))
+
+    def one(_: str, x: Any) -> Any:
+        if not x.size:
+            return x
+        moved = np.asarray(np.frompyfunc(soft, 1, 1)(x), dtype=object)
+        for part in moved.reshape(len(x) if x.ndim else 1, -1):  # a view
+            length = mp.sqrt(mp.fsum(v * v for v in part))
+            left = length - by * (1 - alpha) * mp.sqrt(part.size)
+            part *= left / length if left > 0 else mpf(0)
+        return moved
+
+    return with_proximal(case, one)
+
+
+def grouped(formula: Any, **params: float) -> list[dict[str, Any]]:
+    quarter = {"coefficient": 0.25, **params}
     return [
-        by_mpmath(f"smooth: {PAPER}", formula, PLAIN, quarter),
+        _shortened(by_mpmath(f"smooth: {PAPER}", formula, PLAIN, quarter)),
         by_mpmath(f"{PAPER}, columns, sizes aside", formula, MIXED,
                   {**quarter, "groups": "columns", "scale_by_size": False}),
         by_mpmath(f"{PAPER}, a tensor each", formula, PLAIN, {**quarter, "groups": "tensor"}),
-        by_mpmath(f"{PAPER}, zeros and nothing", formula, ZEROS, quarter),
+        _shortened(by_mpmath(f"{PAPER}, zeros and nothing", formula, ZEROS, quarter)),
     ]  # fmt: skip
 
 
@@ -167,16 +223,21 @@ def group_lasso() -> list[dict[str, Any]]:
 
 def sparse_group_lasso() -> list[dict[str, Any]]:
     only = {"coefficient": 0.5, "alpha": 1.0}
-    return [*grouped(_sparse_group), by_mpmath(f"{PAPER}, alpha 1", _sparse_group, MIXED, only)]
+    return [
+        *grouped(_sparse_group, alpha=0.25),
+        by_mpmath(f"{PAPER}, alpha 1", _sparse_group, MIXED, only),
+    ]
 
 
 def mcp() -> list[dict[str, Any]]:
     far = {"a": [1e4, -1e4, 0.25, -0.5, 0.0], "b": [[0.125]]}
     of = _elementwise(_mcp)
     return [
-        by_mpmath(f"smooth: {PAPER}", of, PLAIN, {"coefficient": 0.75}),
-        by_mpmath(f"{PAPER}, 0 and far", of, far, {"coefficient": 0.25, "gamma": 1.5}),
-        by_mpmath(f"{PAPER}, zeros and nothing", of, ZEROS, {"coefficient": 1.0}),
+        by_search(by_mpmath(f"smooth: {PAPER}", of, PLAIN, {"coefficient": 0.75}), _mcp),
+        by_search(
+            by_mpmath(f"{PAPER}, 0 and far", of, far, {"coefficient": 0.25, "gamma": 1.5}), _mcp
+        ),
+        by_search(by_mpmath(f"{PAPER}, zeros and nothing", of, ZEROS, {"coefficient": 1.0}), _mcp),
     ]
 
 
@@ -184,9 +245,9 @@ def scad() -> list[dict[str, Any]]:
     far = {"a": [1e4, -1e4, 0.25, -0.5, 0.0], "b": [[0.125]]}
     of = _elementwise(_scad)
     return [
-        by_mpmath(f"smooth: {PAPER}", of, PLAIN, {"coefficient": 0.75}),
-        by_mpmath(f"{PAPER}, 0 and far", of, far, {"coefficient": 0.2, "a": 2.5}),
-        by_mpmath(f"{PAPER}, zeros and nothing", of, ZEROS, {"coefficient": 1.0}),
+        by_search(by_mpmath(f"smooth: {PAPER}", of, PLAIN, {"coefficient": 0.75}), _scad),
+        by_search(by_mpmath(f"{PAPER}, 0 and far", of, far, {"coefficient": 0.2, "a": 2.5}), _scad),
+        by_search(by_mpmath(f"{PAPER}, zeros and nothing", of, ZEROS, {"coefficient": 1.0}), _scad),
     ]
 
 
@@ -199,10 +260,23 @@ def hoyer() -> list[dict[str, Any]]:
     ]
 
 
+def nearer_start(case: dict[str, Any]) -> dict[str, Any]:
+    """Where the slope F (w - w0) + (w - v) / step is 0."""
+    params, inputs = case["params"], case["inputs"]
+
+    def one(name: str, v: Any) -> Any:
+        fisher = array(inputs["fisher"][name]) if "fisher" in inputs else mpf(1)
+        pull = fisher * mpf(params.get("coefficient", params.get("alpha", 0.1)))
+        slope = pull + 1 / mpf(PROXIMAL_STEP)
+        return (pull * array(inputs["start"][name]) + v / mpf(PROXIMAL_STEP)) / slope
+
+    return with_proximal(case, one)
+
+
 def l2_sp() -> list[dict[str, Any]]:
     begun = {"a": randoms(605, 3, 2), "b": randoms(606, 3), "c": 0.25}
     return [
-        by_mpmath(f"smooth: {PAPER}", _l2_sp, MIXED, {}, start=begun),
+        nearer_start(by_mpmath(f"smooth: {PAPER}", _l2_sp, MIXED, {}, start=begun)),
         by_mpmath(f"{PAPER}, at the start", _l2_sp, MIXED, {"alpha": 2.0}, start=MIXED),
         by_mpmath(f"{PAPER}, nothing", _l2_sp, {"c": []}, {"alpha": 2.0}, start={"c": []}),
     ]
@@ -210,15 +284,29 @@ def l2_sp() -> list[dict[str, Any]]:
 
 def ewc() -> list[dict[str, Any]]:
     begun = {"a": randoms(605, 3, 2), "b": randoms(606, 3), "c": 0.25}
-    fisher = {"a": randoms(607, 3, 2, low=0.0), "b": [0.0, 1e4, 2.0], "c": 0.5}
+    fisher = {"a": randoms(607, 3, 2, low=0.0), "b": [0.25, 1e4, 2.0], "c": 0.5}
     at = {"coefficient": 2.0}
     return [
-        by_mpmath(
-            f"smooth: {PAPER}", _ewc, MIXED, {"coefficient": 1.0}, start=begun, fisher=fisher
+        nearer_start(
+            by_mpmath(
+                f"smooth: {PAPER}", _ewc, MIXED, {"coefficient": 1.0}, start=begun, fisher=fisher
+            )
         ),
         by_mpmath(f"{PAPER}, at the start", _ewc, MIXED, at, start=MIXED, fisher=fisher),
         by_mpmath(f"{PAPER}, nothing", _ewc, {"c": []}, at, start={"c": []}, fisher={"c": []}),
     ]
+
+
+def with_singular_values(case: dict[str, Any]) -> dict[str, Any]:
+    """The point by mpmath's singular value decomposition."""
+    by = mpf(case["params"]["coefficient"]) * PROXIMAL_STEP
+
+    def one(_: str, x: Any) -> Any:
+        u, s, v = mp.svd_r(mp.matrix(x.reshape(len(x), -1).tolist()))
+        kept = mp.diag([max(each - by, mpf(0)) for each in s])
+        return np.array((u * kept * v).tolist(), dtype=object).reshape(x.shape)
+
+    return with_proximal(case, one)
 
 
 def nuclear_norm() -> list[dict[str, Any]]:
@@ -237,7 +325,7 @@ def nuclear_norm() -> list[dict[str, Any]]:
         "gradients": {"weights": {"a": [[x / 15 for x in r] for r in outer], "b": [[0.0, 0.0]]}},
     }
     return [
-        by_torch(f"smooth: {TORCH}, matrix_norm nuc", values, PLAIN, of),
+        with_singular_values(by_torch(f"smooth: {TORCH}, matrix_norm nuc", values, PLAIN, of)),
         by_torch(f"{TORCH}, a vector and a number", values, MIXED, of),
         rank_one,
     ]

@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor
 
-from lossd.losses._ops import at_label
+from lossd.losses._ops import at_label, log_sum_exp
 
 
 def log_others(logits: Tensor, labels: Tensor) -> Tensor:
     """log(1 - p) of the most probable class that is not the label; 0 where there is no other."""
     rivals = without(logits, labels)
     best = rivals.argmax(1)
-    rest = torch.logsumexp(without(logits, best), dim=1) - torch.logsumexp(logits, dim=1)
+    rest = log_sum_exp(without(torch.log_softmax(logits, 1), best), 1)
     return rest if logits.shape[1] > 1 else torch.zeros_like(rest)
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lossd.losses._catalog import loss
-from lossd.losses._ops import kl_divergence_of
+from lossd.losses._ops import kl_divergence_of, log_sum_exp
 from lossd.losses._spec import Arg, Card, Example, LossParams
 
 
@@ -45,5 +45,5 @@ def jensen_shannon_consistency(
     if not views:
         return logits.flatten(1).sum(1)
     log_p = torch.log_softmax(logits, dim=1)
-    mean = torch.logsumexp(log_p, dim=2, keepdim=True) - math.log(views)
+    mean = log_sum_exp(log_p, 2).unsqueeze(2) - math.log(views)
     return kl_divergence_of(log_p, mean.expand_as(log_p)).mean(1)

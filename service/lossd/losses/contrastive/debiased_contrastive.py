@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
-from lossd.losses._ops import direction, softplus
+from lossd.losses._ops import direction, log_sum_exp, softplus
 from lossd.losses._pairs import Embeddings, Partners
 from lossd.losses._spec import Card, Example, LossParams
 from lossd.losses.contrastive._views import split_views
@@ -63,7 +63,7 @@ def debiased_contrastive(
         return positive * 0.0
     own = torch.cat((positive, positive))
     weights = torch.log_softmax(params.beta * negatives, dim=1)
-    mean = torch.logsumexp(negatives + weights, dim=1)
+    mean = log_sum_exp(negatives + weights, dim=1)
     floor = -1.0 / params.temperature
     corrected = _log_corrected(mean, own, params.positive_rate, floor)
     both = softplus(corrected + math.log(count) - own)

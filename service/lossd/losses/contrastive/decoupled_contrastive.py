@@ -6,6 +6,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
+from lossd.losses._ops import log_sum_exp
 from lossd.losses._pairs import NORMALIZE, Embeddings, Partners, unit
 from lossd.losses._spec import Card, Example, LossParams
 from lossd.losses.contrastive._views import split_views
@@ -50,5 +51,5 @@ def decoupled_contrastive(
     positive, negatives = split_views(x, y, params.temperature)
     if len(x) < 2:
         return positive * 0.0
-    both = torch.logsumexp(negatives, dim=1) - torch.cat((positive, positive))
+    both = log_sum_exp(negatives, dim=1) - torch.cat((positive, positive))
     return 0.5 * (both[: len(x)] + both[len(x) :])

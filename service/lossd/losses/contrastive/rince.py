@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
-from lossd.losses._ops import direction
+from lossd.losses._ops import direction, log_sum_exp
 from lossd.losses._pairs import Embeddings, Partners
 from lossd.losses._spec import Card, Example, LossParams
 
@@ -54,5 +54,5 @@ def rince(left: Embeddings, right: Partners, *, params: RinceParams) -> Float[Te
     logits = (direction(left) / params.temperature) @ direction(right).T
     q = params.q
     pulled = torch.exp(q * logits.diagonal())
-    pushed = torch.exp(q * (torch.logsumexp(logits, dim=1) + math.log(params.density)))
+    pushed = torch.exp(q * (log_sum_exp(logits, dim=1) + math.log(params.density)))
     return (pushed - pulled) / q

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import FiniteLogits, Labels
-from lossd.losses._ops import at_label, kl_divergence_of
+from lossd.losses._ops import at_label, kl_divergence_of, log_sum_exp
 from lossd.losses._spec import Card, Example, LossParams
 from lossd.losses.distillation._teacher import (
     EXAMPLE,
@@ -65,6 +65,6 @@ def decoupled_distillation(
 
 def _certainty(logits: Tensor, labels: Tensor) -> Tensor:
     """log of the label's probability, and of all others' together, along axis 1."""
-    total = torch.logsumexp(logits, dim=1)
-    rest = torch.logsumexp(logits.scatter(1, labels.unsqueeze(1), -torch.inf), dim=1)
+    total = log_sum_exp(logits, dim=1)
+    rest = log_sum_exp(logits.scatter(1, labels.unsqueeze(1), -torch.inf), dim=1)
     return torch.stack((at_label(logits, labels) - total, rest - total), dim=1)

@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
-from lossd.losses._ops import kl_divergence_of
+from lossd.losses._ops import kl_divergence_of, log_sum_exp
 from lossd.losses._spec import Card, Example, LossParams
 from lossd.losses.distribution._mixtures import PLogits, QLogits
 
@@ -57,5 +57,5 @@ def renyi_divergence(
     gain = (log_p.exp() * torch.expm1(small)).sum(1)
     terms = (log_p + exponent).masked_fill(outside, -torch.inf)
     terms = terms.masked_fill((near | infinite).unsqueeze(1), 0.0)
-    value = torch.where(near, torch.log1p(gain), torch.logsumexp(terms, 1)) / excess
+    value = torch.where(near, torch.log1p(gain), log_sum_exp(terms, 1)) / excess
     return value.masked_fill(infinite, torch.inf)

@@ -2,7 +2,6 @@
 
 from typing import Annotated, Literal
 
-import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -10,7 +9,7 @@ from torch import Tensor
 from lossd.losses._catalog import loss
 from lossd.losses._ignoring import IgnoringParams, counted_item
 from lossd.losses._inputs import IgnorableLabels, Logits
-from lossd.losses._ops import at_label, is_ignored, log_softmax_counted
+from lossd.losses._ops import at_label, is_ignored, log_softmax_counted, log_sum_exp
 from lossd.losses._spec import Arg, Card, Example
 
 
@@ -69,5 +68,5 @@ def cost_sensitive(
     log_p = log_softmax_counted(logits, ignored)
     if params.kind == "expected_cost":
         return (cost * log_p.exp()).sum(1).masked_fill(ignored, 0.0)
-    value = torch.logsumexp(log_p + cost, 1) - at_label(log_p, safe)
+    value = log_sum_exp(log_p + cost, 1) - at_label(log_p, safe)
     return value.masked_fill(ignored, 0.0)

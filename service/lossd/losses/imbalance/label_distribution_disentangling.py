@@ -3,13 +3,12 @@
 import math
 from typing import Annotated
 
-import torch
 from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
 from lossd.losses._catalog import loss
-from lossd.losses._ops import one_hot
+from lossd.losses._ops import log_sum_exp, one_hot
 from lossd.losses._spec import Arg, Card, Example, LossParams
 from lossd.losses.imbalance._prior import PositiveClassCounts, log_prior
 
@@ -65,6 +64,6 @@ def label_distribution_disentangling(
     own = (z * inside).sum(0) / inside.sum(0).clamp_min(1.0)
     prior = log_prior(class_counts.double())
     shift = prior + math.log(logits.shape[1]) + math.log(len(logits))
-    log_partition = torch.logsumexp(z, 0) - shift
+    log_partition = log_sum_exp(z, 0) - shift
     terms = log_partition + params.coefficient * log_partition.square() - own
     return (prior.exp() * terms).sum().to(logits.dtype)

@@ -65,10 +65,17 @@ def proxy_nca(
     Returns one value per row, in nats.
     """
     x, w = unit(embeddings, params.normalize), unit(proxies, params.normalize)
-    near = -params.scale * distances(x, w).square()
+    near = -params.scale * _squared_distances(x, w, params.normalize)
     if params.own_in_denominator:
         return -at_label(torch.log_softmax(near, dim=1), labels)
     if len(w) == 1:
         return 0.0 * near.sum(1)
     others = one_hot(labels, near) == 0
     return log_sum_exp(near, others) - at_label(near, labels)
+
+
+def _squared_distances(x: Tensor, w: Tensor, of_unit_length: bool) -> Tensor:
+    """Of each row of x to each of w: by their product where nothing is lost that way."""
+    if not of_unit_length:
+        return distances(x, w).square()
+    return x.square().sum(1, keepdim=True) + w.square().sum(1) - 2.0 * x @ w.T

@@ -61,7 +61,10 @@ def signal_to_noise_contrastive(
     Returns one value per pair, >= 0.
     """
     x, y = unit(anchors, params.normalize), unit(others, params.normalize)
-    signal, noise = _spread(x), _spread(y - x)
+    # The ratio does not change with the size of both, and squares of 1e-20 are lost in float32.
+    size = x.detach().abs().sum(1, keepdim=True)
+    size = size.masked_fill(size == 0, 1.0)
+    signal, noise = _spread(x / size), _spread((y - x) / size)
     silent = signal == 0
     apart = (noise / signal.masked_fill(silent, 1.0)).masked_fill(silent, 0.0)
     far = positive_part(apart - params.positive_margin)

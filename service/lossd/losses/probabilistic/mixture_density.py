@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lossd.losses._catalog import loss
+from lossd.losses._ops import log_sum_exp
 from lossd.losses._spec import Arg, Card, Example, LossParams
 from lossd.losses.probabilistic._scales import HALF_LOG_2_PI, scaled
 
@@ -72,4 +73,4 @@ def mixture_density(
     log_p = torch.log_softmax(mixture_logits, 1) + log_density
     nowhere = impossible.all(1)
     log_p = log_p.masked_fill(impossible, -torch.inf).masked_fill(nowhere.unsqueeze(1), 0.0)
-    return -torch.logsumexp(log_p, 1).masked_fill(nowhere, -torch.inf)
+    return -log_sum_exp(log_p, 1).masked_fill(nowhere, -torch.inf)

@@ -19,12 +19,28 @@ class EwcParams(LossParams):
     coefficient: float = Field(1.0, ge=0, description="Lambda, how much old tasks count.")
 
 
+def proximal(
+    weights: tuple[Tensor, ...],
+    start: tuple[Tensor, ...],
+    fisher: tuple[Tensor, ...],
+    step: float,
+    params: EwcParams,
+) -> dict[str, tuple[Tensor, ...]]:
+    """Each weight moved to its start, by a share of f over 1 + f, f being step lambda F."""
+    found = []
+    for each, begun, strength in zip(weights, start, fisher, strict=True):
+        pull = (step * params.coefficient * strength.double()).clamp(max=1e300)
+        found.append(each + (pull / (1.0 + pull)).to(each.dtype) * (begun - each))
+    return {"weights": tuple(found)}
+
+
 @loss(
     formula=r"\tfrac{\lambda}{2} \sum_i F_i (w_i - w_i^0)^2",
     source="Kirkpatrick et al. 2017, arXiv:1612.00796, eq. 3",
     units="lambda times nats",
     coupling="whole",
     reduction="sum",
+    proximal=proximal,
     card=Card(
         characteristics="Convex, smooth: `l2_sp` where each weight has a strength of its own.",
         use="Learning tasks one after another without forgetting.",

@@ -7,6 +7,7 @@ from torch import Tensor
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import Weights
 from lossd.losses._spec import Card, Example, LossParams
+from lossd.losses.regularization._proximal import shrink_groups
 from lossd.losses.regularization._weights import Groups, group_lengths, total
 
 
@@ -22,12 +23,28 @@ class GroupLassoParams(LossParams):
     scale_by_size: bool = Field(True, description="Whether a group counts root of its size times.")
 
 
+def proximal(
+    weights: tuple[Tensor, ...], step: float, params: GroupLassoParams
+) -> dict[str, tuple[Tensor, ...]]:
+    """Each group shortened by step times lambda times the root of its size, or to 0."""
+    by = step * params.coefficient
+    return {
+        "weights": tuple(
+            shrink_groups(each.double(), params.groups, by, by_size=params.scale_by_size).to(
+                each.dtype
+            )
+            for each in weights
+        )
+    }
+
+
 @loss(
     formula=r"\lambda \sum_g \sqrt{n_g}\, \|w_g\|_2",
     source="Yuan and Lin 2006, Journal of the Royal Statistical Society B 68, 49-67, eq. 2.1",
     units="lambda times weight units",
     coupling="whole",
     reduction="sum",
+    proximal=proximal,
     card=Card(
         characteristics="Convex; not smooth where a group is 0, which is why groups become 0.",
         use="To remove neurons, channels or features of several columns.",

@@ -17,12 +17,22 @@ class L2SpParams(LossParams):
     alpha: float = Field(0.1, ge=0, description="Strength of the pull to the start.")
 
 
+def proximal(
+    weights: tuple[Tensor, ...], start: tuple[Tensor, ...], step: float, params: L2SpParams
+) -> dict[str, tuple[Tensor, ...]]:
+    """Each weight moved to its start, by a share of step alpha over 1 + step alpha."""
+    share = step * params.alpha / (1.0 + step * params.alpha)
+    pairs = zip(weights, start, strict=True)
+    return {"weights": tuple(each + share * (begun - each) for each, begun in pairs)}
+
+
 @loss(
     formula=r"\tfrac{\alpha}{2} \|w - w^0\|_2^2",
     source="Li, Grandvalet and Davoine 2018, arXiv:1802.01483, eq. 2",
     units="alpha times squared weight units",
     coupling="whole",
     reduction="sum",
+    proximal=proximal,
     card=Card(
         characteristics="Strongly convex, smooth; least at the pretrained weights.",
         use="Fine-tuning, beside `l2_penalty` of the layers that are new.",

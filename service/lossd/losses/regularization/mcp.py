@@ -1,5 +1,6 @@
 """Minimax concave penalty: sparse, without shrinking large weights."""
 
+import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -7,6 +8,7 @@ from torch import Tensor
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import Weights
 from lossd.losses._spec import Card, Example, LossParams
+from lossd.losses.regularization._proximal import cheapest
 from lossd.losses.regularization._weights import total
 
 
@@ -19,6 +21,29 @@ class McpParams(LossParams):
     )
 
 
+def proximal(
+    weights: tuple[Tensor, ...], step: float, params: McpParams
+) -> dict[str, tuple[Tensor, ...]]:
+    """The least of the penalty and the squared way over twice the step, weight by weight."""
+    border, gamma = params.gamma * params.coefficient, params.gamma
+
+    def candidates(size: Tensor) -> list[Tensor]:
+        ends = [torch.zeros_like(size), size.clamp(min=border)]
+        if step >= gamma:  # concave up to the border
+            return ends
+        inside = (size - step * params.coefficient) / (1.0 - step / gamma)
+        return [*ends, inside.clamp(0.0, border)]
+
+    def cost(size: Tensor) -> Tensor:
+        return _penalty(size, params)
+
+    return {
+        "weights": tuple(
+            cheapest(each.double(), candidates, cost, step).to(each.dtype) for each in weights
+        )
+    }
+
+
 @loss(
     formula=r"\sum \lambda |w| - \frac{w^2}{2 \gamma} \text{ up to } |w| = \gamma \lambda, "
     r"\text{ then } \tfrac12 \gamma \lambda^2",
@@ -26,6 +51,7 @@ class McpParams(LossParams):
     units="squared weight units",
     coupling="whole",
     reduction="sum",
+    proximal=proximal,
     card=Card(
         characteristics="As `l1_penalty` at 0, flat far from it; not convex, `l1_penalty` in the "
         "limit of gamma.",

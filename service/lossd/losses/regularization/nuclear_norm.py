@@ -17,12 +17,27 @@ class NuclearNormParams(LossParams):
     coefficient: float = Field(1.0, ge=0, description="Lambda, the strength of the penalty.")
 
 
+def proximal(
+    weights: tuple[Tensor, ...], step: float, params: NuclearNormParams
+) -> dict[str, tuple[Tensor, ...]]:
+    """Each singular value moved to 0 by step times lambda, and not beyond."""
+    by = step * params.coefficient
+    return {"weights": tuple(_thresholded(each, by) for each in weights)}
+
+
+def _thresholded(weight: Tensor, by: float) -> Tensor:
+    left, values, right = torch.linalg.svd(as_matrix(weight.double()), full_matrices=False)
+    moved: Tensor = (left * torch.relu(values - by)) @ right
+    return moved.reshape(weight.shape).to(weight.dtype)
+
+
 @loss(
     formula=r"\lambda \sum_i \sigma_i(W)",
     source="Fazel, Hindi and Boyd 2001, American Control Conference, 4734-4739",
     units="lambda times weight units",
     coupling="whole",
     reduction="sum",
+    proximal=proximal,
     card=Card(
         characteristics="Convex; the L1 norm of singular values, which drives small ones to 0.",
         use="Low-rank weights, matrix completion.",

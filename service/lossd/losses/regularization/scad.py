@@ -8,6 +8,7 @@ from torch import Tensor
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import Weights
 from lossd.losses._spec import Card, Example, LossParams
+from lossd.losses.regularization._proximal import cheapest
 from lossd.losses.regularization._weights import total
 
 
@@ -16,6 +17,30 @@ class ScadParams(LossParams):
 
     coefficient: float = Field(1.0, ge=0, description="Lambda, the strength of the penalty.")
     a: float = Field(3.7, gt=2, le=1e6, description="Weights beyond a lambda are not moved.")
+
+
+def proximal(
+    weights: tuple[Tensor, ...], step: float, params: ScadParams
+) -> dict[str, tuple[Tensor, ...]]:
+    """The least of the penalty and the squared way over twice the step, weight by weight."""
+    strength, a = params.coefficient, params.a
+
+    def candidates(size: Tensor) -> list[Tensor]:
+        near = (size - step * strength).clamp(0.0, strength)
+        found = [torch.zeros_like(size), near, size.clamp(min=a * strength)]
+        if step >= a - 1.0:  # concave between both borders
+            return found
+        between = ((a - 1.0) * size - step * a * strength) / (a - 1.0 - step)
+        return [*found, between.clamp(strength, a * strength)]
+
+    def cost(size: Tensor) -> Tensor:
+        return _penalty(size, params)
+
+    return {
+        "weights": tuple(
+            cheapest(each.double(), candidates, cost, step).to(each.dtype) for each in weights
+        )
+    }
 
 
 @loss(
@@ -27,6 +52,7 @@ class ScadParams(LossParams):
     units="squared weight units",
     coupling="whole",
     reduction="sum",
+    proximal=proximal,
     card=Card(
         characteristics="`l1_penalty` near 0, flat far from it, a parabola between; not convex.",
         use="Sparse regression without the bias of the lasso.",

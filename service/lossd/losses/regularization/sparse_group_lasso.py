@@ -7,7 +7,9 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import Weights
+from lossd.losses._ops import soft_threshold
 from lossd.losses._spec import Card, Example, LossParams
+from lossd.losses.regularization._proximal import shrink_groups
 from lossd.losses.regularization._weights import Groups, group_lengths, total
 
 
@@ -24,6 +26,24 @@ class SparseGroupLassoParams(LossParams):
     scale_by_size: bool = Field(True, description="Whether a group counts root of its size times.")
 
 
+def proximal(
+    weights: tuple[Tensor, ...], step: float, params: SparseGroupLassoParams
+) -> dict[str, tuple[Tensor, ...]]:
+    """Each weight moved to 0 by its share, then each group shortened by its own."""
+    by, alpha = step * params.coefficient, params.alpha
+    return {
+        "weights": tuple(
+            shrink_groups(
+                soft_threshold(each.double(), by * alpha),
+                params.groups,
+                by * (1.0 - alpha),
+                by_size=params.scale_by_size,
+            ).to(each.dtype)
+            for each in weights
+        )
+    }
+
+
 @loss(
     formula=r"\lambda \left[\alpha \sum |w| + (1 - \alpha) \sum_g \sqrt{n_g}\, \|w_g\|_2\right]",
     source="Simon et al. 2013, Journal of Computational and Graphical Statistics 22, 231-245, "
@@ -31,6 +51,7 @@ class SparseGroupLassoParams(LossParams):
     units="lambda times weight units",
     coupling="whole",
     reduction="sum",
+    proximal=proximal,
     card=Card(
         characteristics="Convex; `l1_penalty` with alpha 1, `group_lasso` with alpha 0.",
         use="Groups of which only a few members matter.",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lossd.losses._ops import at_label, is_ignored, log_softmax_counted, one_hot, power
+from lossd.losses._ops import at_label, is_ignored, log_softmax_counted, log_sum_exp, one_hot, power
 
 PerClass = Callable[[Tensor], Tensor]
 
@@ -30,7 +30,7 @@ def log_miss(log_p: Tensor, labels: Tensor) -> Tensor:
     """
     others = log_p.masked_fill(one_hot(labels, log_p) == 1, -torch.inf)
     nowhere = (others == -torch.inf).all(1)
-    total = torch.logsumexp(others.masked_fill(nowhere.unsqueeze(1), 0.0), 1)
+    total = log_sum_exp(others.masked_fill(nowhere.unsqueeze(1), 0.0), 1)
     return total.masked_fill(nowhere, -torch.inf)
 
 

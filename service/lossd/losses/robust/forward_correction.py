@@ -7,6 +7,7 @@ from torch import Tensor
 from lossd.losses._catalog import loss
 from lossd.losses._ignoring import IgnoringParams, counted_item
 from lossd.losses._inputs import IgnorableLabels, Logits
+from lossd.losses._ops import log_sum_exp
 from lossd.losses._spec import Card, Example
 from lossd.losses.robust._terms import log_probabilities
 from lossd.losses.robust._transition import Transition
@@ -52,5 +53,5 @@ def forward_correction(
     log_p, safe, ignored = log_probabilities(logits, labels, params.ignore_index)
     joint = log_p + transition.T.log()[safe].movedim(-1, 1)
     nowhere = (joint == -torch.inf).all(1)
-    value = -torch.logsumexp(joint.masked_fill(nowhere.unsqueeze(1), 0.0), 1)
+    value = -log_sum_exp(joint.masked_fill(nowhere.unsqueeze(1), 0.0), 1)
     return value.masked_fill(nowhere, torch.inf).masked_fill(ignored, 0.0)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lossd.losses._catalog import loss
 from lossd.losses._inputs import Logits
-from lossd.losses._ops import times_log
+from lossd.losses._ops import log_sum_exp, times_log
 from lossd.losses._spec import Arg, Card, Example, LossParams
 
 
@@ -67,7 +67,7 @@ def partial_label(
     inside = candidates == 1
     among = log_p.masked_fill(~inside, -torch.inf)
     nowhere = (among == -torch.inf).all(1)
-    total = torch.logsumexp(among.masked_fill(nowhere.unsqueeze(1), 0.0), 1)
+    total = log_sum_exp(among.masked_fill(nowhere.unsqueeze(1), 0.0), 1)
     if params.kind == "classifier_consistent":
         return -total.masked_fill(nowhere, -torch.inf)
     if confidences is None:

@@ -25,7 +25,7 @@ from lossd.losses.segmentation._sorted import lovasz_extension
 class LovaszSoftmaxParams(RegionParams):
     """Parameters of `lovasz_softmax`."""
 
-    classes: Literal["present", "all"] = Field(
+    average_over: Literal["present", "all"] = Field(
         "present", description="Which classes count: those that an image's target has, or all."
     )
 
@@ -66,6 +66,6 @@ def lovasz_softmax(
     truth = (t > 0.5).to(p.dtype) * counts
     costs = lovasz_extension((truth - p).abs(), truth, counts)
     present = truth.any(2)
-    counted = present if params.classes == "present" else torch.ones_like(present)
+    counted = present if params.average_over == "present" else torch.ones_like(present)
     count = counted.sum(1).clamp_min(1)
     return (costs.masked_fill(~counted, 0.0).sum(1) / count).to(p.dtype)

@@ -68,11 +68,14 @@ def crf(
 
     Returns one value per row, in nats, >= 0; 0 for a row without steps.
     """
+    dtype = logits.dtype
+    # A sum over a long path has few digits left in float32 for the ways that differ late.
+    logits, transitions = logits.double(), transitions.double()
     zeros = logits.new_zeros(logits.shape[2])
     start, end = zeros if start is None else start, zeros if end is None else end
     frames = lengths_or(input_lengths, labels, logits.shape[1])
     if not logits.shape[1]:
-        return logits.sum((1, 2))
+        return logits.sum((1, 2)).to(dtype)
     # Everything relative to the right tags: the sum of all paths over the right one is what is
     # wanted, and the difference of two large scores would have lost its last digits.
     ahead = logits - logits.gather(2, labels.unsqueeze(2))
@@ -87,4 +90,4 @@ def crf(
         alpha = torch.where(counts[:, t - 1 : t], moved, alpha)
     last = labels.gather(1, (frames - 1).clamp(min=0).unsqueeze(1))
     value = log_sum_exp(alpha + end - end[last], 1)
-    return value.masked_fill(forbidden, torch.inf).masked_fill(frames == 0, 0.0)
+    return value.masked_fill(forbidden, torch.inf).masked_fill(frames == 0, 0.0).to(dtype)

@@ -67,6 +67,8 @@ def cox(
 
     Returns one value per row, in nats, >= 0; a mean is over events.
     """
+    if not len(events):
+        return 0.0 * log_hazards
     happened = events == 1
     at_risk = durations.unsqueeze(0) >= durations.unsqueeze(1)
     ahead = log_hazards.unsqueeze(0) - log_hazards.unsqueeze(1)
