@@ -8,6 +8,7 @@ from catalog_cases import Case, load
 from torch import Tensor
 
 from lossd.engine import compute
+from lossd.engine.together import company_of, compute_together
 from lossd.losses import CATALOG
 from lossd.schema import Call, Result, parse_call
 from lossd.schema.describe import example_call
@@ -32,6 +33,15 @@ def message_of(case: Case, dtype: torch.dtype = torch.float64, **fields: Any) ->
 
 def run(case: Case, message: Message) -> Result:
     return compute(parse_call(case.spec.name, message), CPU)
+
+
+def served(call: Call) -> Result:
+    """What the service answers: small calls are padded, which may cost the last bit."""
+    if company_of(call, CPU) is None:
+        return compute(call, CPU)
+    (outcome,) = compute_together([call])
+    assert isinstance(outcome, Result), outcome
+    return outcome
 
 
 def call_of(case: Case, **fields: Any) -> Call:

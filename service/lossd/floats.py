@@ -36,7 +36,8 @@ else:
         return bool(_narrow(_flat(x), into.reshape(-1)))
 
     def _flat(x: Floats) -> Floats:
-        return x.reshape(-1) if x.flags.writeable else x.reshape(-1).copy()
+        flat = x if x.ndim == 1 else x.reshape(-1)
+        return flat if flat.flags.writeable and flat.flags.c_contiguous else flat.copy()
 
     @compiled("boolean(float32[::1])")
     def _finite_float32(x: Any) -> bool:

@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from case_requests import CPU
-from lossd.engine import compute
+from case_requests import served
 from lossd.losses import CATALOG
 from lossd.schema import parse_call, to_message
 from lossd.schema.describe import example_call
@@ -129,7 +128,7 @@ def test_every_format_gives_the_same_bits(
 ) -> None:
     spec, message = FAMILIES[family], message_in(family, DTYPES[dtype])
     call = parse_call(spec.name, message)
-    want = {key: x for key, x in to_message(call, compute(call, CPU)).all_tensors.items()
+    want = {key: x for key, x in to_message(call, served(call)).all_tensors.items()
             if key != "count"}  # fmt: skip
     got = post(http, form, spec.name, message)
     assert any(key.startswith("gradients.") for key in want)

@@ -11,8 +11,7 @@ import pytest
 import torch
 from catalog_cases import Case, numbers, of_cases
 
-from case_requests import CASES, CPU, example, message_of
-from lossd.engine import compute
+from case_requests import CASES, example, message_of, served
 from lossd.losses import CATALOG, TOPICS
 from lossd.schema import to_message
 from lossd.wire import CODECS, Codec, Message
@@ -50,7 +49,7 @@ def _leaves(x: Any) -> list[Any]:
 @every_loss
 def test_every_format_gives_the_bits_of_the_engine(http: httpx.Client, name: str) -> None:
     call = example(name)
-    want = to_message(call, compute(call, CPU)).all_tensors
+    want = to_message(call, served(call)).all_tensors
     for codec in CODECS.values():
         assert_same_bits(http, name, codec, want)
 

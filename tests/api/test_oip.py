@@ -16,9 +16,10 @@ import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 from tritonclient.utils import shared_memory as shm
 
-from case_requests import CASES, message_of, run
+from case_requests import CASES, message_of, served
 from conftest import running
 from lossd.losses import CATALOG
+from lossd.schema import parse_call
 from lossd.settings import Settings
 from oip_calls import LABELS, LOGITS, expected, tensors, wanted
 
@@ -97,7 +98,7 @@ def test_every_loss_gives_what_it_gives_elsewhere(
     client: triton.InferenceServerClient, case: Any, binary: bool
 ) -> None:
     message = message_of(case, torch.float32)
-    result = run(case, message)
+    result = served(parse_call(case.spec.name, message))
     arrays = {name: x.numpy() for name, x in message.tensors.items()}
     if not binary and not all(np.isfinite(x).all() for x in arrays.values()):
         return  # the client writes bare NaN and Infinity, which are no JSON

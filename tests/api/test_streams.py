@@ -16,7 +16,7 @@ import torch
 from catalog_cases import Case
 from fastapi import FastAPI
 
-from case_requests import CASES, message_of, run
+from case_requests import CASES, call_of, message_of, served
 from conftest import running
 from lossd.app import create_app
 from lossd.losses import CATALOG
@@ -82,7 +82,7 @@ def test_the_parts_add_up_to_one_whole_call(url: str, case: Case) -> None:
         outputs=["rows", "gradients"],
         inputs=shared,
     )
-    want = run(case, message_of(case, reduction="sum"))
+    want = served(call_of(case, reduction="sum"))
     assert complete and len(answer) == len(batches) + 1
     got = [batch for batch, _ in answer]
     assert torch.equal(joined(got, "rows"), want.rows)

@@ -21,7 +21,7 @@ import torch
 from catalog_cases import Case
 from fastapi import FastAPI
 
-from case_requests import CASES, message_of, run
+from case_requests import CASES, call_of, message_of, served
 from conftest import running
 from lossd.app import create_app
 from lossd.settings import Settings
@@ -157,7 +157,7 @@ def test_every_loss_of_rows_can_be_streamed(client: Client, case: Case, windowed
         case.spec.name, given, params=params, outputs=["gradients"], inputs=shared,
         windowed=windowed,
     )  # fmt: skip
-    want, answers = run(case, message_of(case, reduction="sum")), list(stream)
+    want, answers = served(call_of(case, reduction="sum")), list(stream)
     assert want.rows is not None
     assert np.array_equal(np.concatenate([each.rows for each in answers]), want.rows)
     for name in want.gradients.keys() - shared.keys():  # what belongs to no row has none

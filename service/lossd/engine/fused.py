@@ -189,7 +189,7 @@ def _rows(
     if "rows" not in call.options.outputs:
         return None
     if job.values is None:
-        return torch.from_numpy(_narrowed(weighted).reshape(call.item_shape))
+        return torch.from_numpy(narrowed(weighted).reshape(call.item_shape))
     values = job.values
     if row_weights is not None:
         with np.errstate(over="ignore"):
@@ -198,7 +198,7 @@ def _rows(
     return torch.from_numpy(values.reshape(call.item_shape))
 
 
-def _narrowed(x: NDArray[np.float64]) -> NDArray[np.float32]:
+def narrowed(x: NDArray[np.float64]) -> NDArray[np.float32]:
     """In float32; what it does not hold is infinite in it."""
     rounded = np.empty(x.shape, np.float32)
     narrow(x, rounded)

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lossd.engine.compute import compute, pick_kernel
-from lossd.engine.fused import outer_of, result_of
-from lossd.engine.kernels import FINE, HasWork, Job, Kernel
+from lossd.engine.fused import narrowed, outer_of
+from lossd.engine.kernels import FINE, HasWork, Kernel
 from lossd.engine.kernels._blocks import NO_LABELS, NO_ROWS, NOBODY_ASKED, Work
+from lossd.engine.reduce import reduce_sums
 from lossd.schema import Call, Plan, Result
+from lossd.schema.options import Reduction
 
 MOST_ELEMENTS = 16 * 1024  # a kernel is done with so many before a thread would have begun
 _MOST_PLANS = 256
@@ -27,27 +29,34 @@ class _Straight:
     """How all calls of a plan go through one compiled function as they are."""
 
     work: Work
+    reduction: Reduction
     denominator: float
     outer: NDArray[np.float32]
     tail: tuple[NDArray[np.float64], ...]
+    wants_rows: bool
 
     def run(self, call: Call) -> Result | None:
         """The result; None if the call is to be looked at more closely."""
         work, given = self.work, call.inputs
-        rows = call.item_shape[0]
-        floats = [NO_ROWS if key not in given else given[key].numpy() for key in work.inputs]
-        labels = NO_LABELS if work.labels not in given else given[work.labels].numpy()
-        sums = np.empty(rows)
+        floats = [given[key].numpy() if key in given else NO_ROWS for key in work.inputs]
+        labels = given[work.labels].numpy() if work.labels in given else NO_LABELS
+        sums = np.empty(call.item_shape)
         gradients = {key: np.empty(given[key].shape, np.float32) for key in call.wrt}
         slopes = [gradients.get(key, NO_ROWS) for key in work.wrt]
-        found = work.core(
-            *floats, labels, *work.constants, self.outer.reshape(-1), sums, *self.tail, *slopes
-        )
+        found = work.core(*floats, labels, *work.constants, self.outer, sums, *self.tail, *slopes)
         if found != FINE:
             return None
-        job = Job(self.outer, sums, None, gradients)
-        dense = {key: torch.from_numpy(x) for key, x in gradients.items()}
-        return result_of(call, job, self.denominator, dense, {}, ())
+        total = float(np.add.reduce(sums))
+        value, _, warnings = reduce_sums(self.reduction, total, self.denominator)
+        return Result(
+            value=value,
+            sum=total,
+            denominator=self.denominator,
+            count=sums.size,
+            rows=torch.from_numpy(narrowed(sums)) if self.wants_rows else None,
+            gradients={key: torch.from_numpy(x) for key, x in gradients.items()},
+            warnings=warnings,
+        )
 
 
 class SmallCalls:
@@ -119,7 +128,8 @@ def _straight(kernel: Kernel, call: Call) -> _Straight | None:
     denominator = float(weights) * rows
     outer = outer_of(call, rows, None, 1.0 / denominator if call.reduction == "mean" else 1.0)
     tail = (NOBODY_ASKED, NOBODY_ASKED) if work.has_recipe else ()
-    return _Straight(work, denominator, outer, tail)
+    wants_rows = "rows" in options.outputs
+    return _Straight(work, call.reduction, denominator, outer.reshape(-1), tail, wants_rows)
 
 
 def _is_plain(x: Tensor) -> bool:

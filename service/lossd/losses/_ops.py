@@ -132,6 +132,8 @@ def log_sum_exp(x: Tensor, dim: int) -> Tensor:
 
     torch.logsumexp takes its gradient from the value, whose last digits are coarse at 1e4.
     """
+    if not x.shape[dim]:
+        return torch.logsumexp(x, dim)
     best = x.argmax(dim, keepdim=True)
     ahead = torch.log_softmax(x, dim).gather(dim, best)
     return (x.gather(dim, best) - ahead).squeeze(dim)

@@ -11,6 +11,8 @@ from lossd.schema.options import Options
 from lossd.schema.plan import InputPlan, Plan, plan_call
 from lossd.wire import Message
 
+_FLOAT8 = frozenset({torch.float8_e4m3fn, torch.float8_e5m2})
+
 
 def parse_call(name: str, message: Message) -> Call:
     """Check a message against the loss's own signature; `check_values` checks its numbers.
@@ -44,11 +46,11 @@ def _as_planned(planned: InputPlan, x: Tensor, plan: Plan) -> Tensor:
 
 def _as_real(x: Tensor, dtype: torch.dtype, at: str) -> Tensor:
     """Numbers without a dtype to compute a gradient in take the one that the request names."""
-    if x.dtype.is_floating_point and x.dtype.itemsize == 1:
-        x = x.float()  # float8 stores numbers; torch does not compute with them
-    # Only float64 holds numbers that float32 does not. By numpy, whose calls cost less.
-    if dtype != torch.float32 or x.dtype != torch.float64:
+    if dtype is not torch.float32 or x.dtype is not torch.float64:
+        if x.dtype in _FLOAT8:
+            x = x.float()  # it stores numbers; torch does not compute with them
         return x.to(dtype)
+    # Only float64 holds numbers that float32 does not. By numpy, whose calls cost less.
     wide = x.numpy()
     cast = np.empty(wide.shape, np.float32)
     if not narrow(wide, cast):
