@@ -5,11 +5,12 @@ from functools import partial
 from lossd.api.body import BodyReader
 from lossd.api.clock import Clock
 from lossd.api.exchange import Answer, Handle, Incoming
+from lossd.api.express import Express
 from lossd.engine import Admission, Engine
 from lossd.losses import find
 from lossd.schema import Call, parse_call, to_message
 from lossd.settings import Settings
-from lossd.wire import Body, Codec, expand, reader_for, writer_for
+from lossd.wire import Body, Codec, expand, json, reader_for, writer_for
 
 SMALL_BYTES = 64 * 1024  # below this a thread costs more than reading or writing the body
 SMALL_ELEMENTS = 16 * 1024
@@ -21,6 +22,7 @@ class LossCalls:
     def __init__(self, engine: Engine, admission: Admission, settings: Settings) -> None:
         self._engine, self._admission, self._settings = engine, admission, settings
         self._bodies = BodyReader(engine.buffers, settings)
+        self._express = Express(engine)
 
     def match(self, rest: str) -> Handle | None:
         """The handler of calls of the loss that the path names."""
@@ -35,14 +37,27 @@ class LossCalls:
             in_place = reader.in_place and not encoding
             body = await self._bodies.read(incoming, lease, in_place=in_place)
             clock = Clock(incoming.seconds)
-            call = await self._parse(loss, body, encoding, reader)
+            small = None
+            if reader is writer is json and not encoding and isinstance(body, bytes):
+                small = json.read_small(body, self._settings.max_elements)
+            if small is not None:
+                kind = self._express.kind_of(loss, small)
+                clock.note("parse")
+                text = self._express.answer(kind, small, incoming.seconds)
+                if text is not None:
+                    return Answer(json.media_type, (text,))
+                call = parse_call(loss, small.message())
+            else:
+                call = await self._parse(loss, body, encoding, reader)
             clock.note("parse")
             result = await self._engine.submit(call, timeout_s=self._settings.timeout_s)
             clock.skip(result.seconds)
+            if small is not None:
+                self._express.learn(kind, small, call, result)
             message = to_message(call, result)
-            small = sum([x.numel() for x in message.tensors.values()]) <= SMALL_ELEMENTS
-            write = writer.parts
-            parts = write(message) if small else await self._engine.off_loop(write, message)
+            elements = sum([x.numel() for x in message.tensors.values()])
+            quick, write = elements <= SMALL_ELEMENTS, writer.parts
+            parts = write(message) if quick else await self._engine.off_loop(write, message)
             clock.note("serialize")
             return Answer(writer.media_type, parts)
 

@@ -30,6 +30,7 @@ from lossd.engine.fused import Slices
 from lossd.engine.lanes import Lanes, Outcome
 from lossd.engine.memory import Buffers as Buffers
 from lossd.engine.small import SmallCalls
+from lossd.engine.small import Straight as Straight
 from lossd.engine.together import MOST_ELEMENTS, company_of, compute_together, padded_elements
 from lossd.errors import TooLarge
 from lossd.losses import CLASSIFIER, HIDDEN
@@ -97,6 +98,10 @@ class Engine:
         return await self._lanes.compute(
             call, company, 0 if company is None else padded_elements(call), queued_s, timeout_s
         )
+
+    def straight(self, call: Call) -> Straight | None:
+        """How calls like one that was computed go straight through a kernel, if they do."""
+        return self._small.straight(call)
 
     async def off_loop(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run reading or writing that would hold the event loop up."""

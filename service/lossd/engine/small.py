@@ -5,7 +5,9 @@ bits are those of `compute_by_kernel`: the same compiled function gets the same 
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +27,11 @@ _MOST_PLANS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class _Straight:
-    """How all calls of a plan go through one compiled function as they are."""
+class Straight:
+    """How all calls of a plan go through one compiled function as they are.
+
+    `floats` are the inputs that it takes as contiguous float32.
+    """
 
     work: Work
     reduction: Reduction
@@ -34,18 +39,28 @@ class _Straight:
     outer: NDArray[np.float32]
     tail: tuple[NDArray[np.float64], ...]
     wants_rows: bool
+    floats: tuple[str, ...]
+    wrt: tuple[str, ...]
+
+    def compute(
+        self, given: Mapping[str, NDArray[Any]]
+    ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float32]]] | None:
+        """Values and gradients; None if something in these numbers may have to be refused."""
+        work = self.work
+        floats = [given.get(key, NO_ROWS) for key in work.inputs]
+        labels = given.get(work.labels, NO_LABELS)
+        sums = np.empty(len(floats[0]))
+        gradients = {key: np.empty(given[key].shape, np.float32) for key in self.wrt}
+        slopes = [gradients.get(key, NO_ROWS) for key in work.wrt]
+        found = work.core(*floats, labels, *work.constants, self.outer, sums, *self.tail, *slopes)
+        return (sums, gradients) if found == FINE else None
 
     def run(self, call: Call) -> Result | None:
         """The result; None if the call is to be looked at more closely."""
-        work, given = self.work, call.inputs
-        floats = [given[key].numpy() if key in given else NO_ROWS for key in work.inputs]
-        labels = given[work.labels].numpy() if work.labels in given else NO_LABELS
-        sums = np.empty(call.item_shape)
-        gradients = {key: np.empty(given[key].shape, np.float32) for key in call.wrt}
-        slopes = [gradients.get(key, NO_ROWS) for key in work.wrt]
-        found = work.core(*floats, labels, *work.constants, self.outer, sums, *self.tail, *slopes)
-        if found != FINE:
+        found = self.compute({key: x.numpy() for key, x in call.inputs.items()})
+        if found is None:
             return None
+        sums, gradients = found
         total = float(np.add.reduce(sums))
         value, _, warnings = reduce_sums(self.reduction, total, self.denominator)
         return Result(
@@ -64,7 +79,7 @@ class SmallCalls:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._plans: dict[Plan, tuple[bool, _Straight | None]] = {}
+        self._plans: dict[Plan, tuple[bool, Straight | None]] = {}
 
     def compute(self, call: Call, queued_s: float) -> Result | None:
         """The result of a call that came at `queued_s`, a time of `perf_counter`.
@@ -89,7 +104,12 @@ class SmallCalls:
         result.seconds.update(queue=waited_s, compute=compute_s)
         return result
 
-    def _look_at(self, call: Call) -> tuple[bool, _Straight | None]:
+    def straight(self, call: Call) -> Straight | None:
+        """How calls of this one's plan go straight, if they do."""
+        known = self._plans.get(call.plan) if call.plan is not None else None
+        return None if known is None else known[1]
+
+    def _look_at(self, call: Call) -> tuple[bool, Straight | None]:
         kernel = pick_kernel(call, self._device) if call.elements <= MOST_ELEMENTS else None
         found = (kernel is not None, None if kernel is None else _straight(kernel, call))
         if call.plan is not None:
@@ -106,7 +126,7 @@ def _is_contiguous(call: Call) -> bool:
     return all([x.is_contiguous() for x in call.inputs.values()])
 
 
-def _straight(kernel: Kernel, call: Call) -> _Straight | None:
+def _straight(kernel: Kernel, call: Call) -> Straight | None:
     """None where a call's numbers decide more than the arguments, or its arrays are not plain."""
     options, rows = call.options, call.item_shape[0]
     weights = kernel.weigh(call)
@@ -129,7 +149,16 @@ def _straight(kernel: Kernel, call: Call) -> _Straight | None:
     outer = outer_of(call, rows, None, 1.0 / denominator if call.reduction == "mean" else 1.0)
     tail = (NOBODY_ASKED, NOBODY_ASKED) if work.has_recipe else ()
     wants_rows = "rows" in options.outputs
-    return _Straight(work, call.reduction, denominator, outer.reshape(-1), tail, wants_rows)
+    return Straight(
+        work,
+        call.reduction,
+        denominator,
+        outer.reshape(-1),
+        tail,
+        wants_rows,
+        tuple(key for key, x in call.inputs.items() if x.is_floating_point()),
+        call.wrt,
+    )
 
 
 def _is_plain(x: Tensor) -> bool:

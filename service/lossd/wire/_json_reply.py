@@ -43,6 +43,23 @@ def parts(message: Message) -> Parts:
     return tuple(_pieces(answer)) if large else (orjson.dumps(answer, option=_NUMPY),)
 
 
+def write_small(
+    fields: Mapping[str, Any],
+    rows: NDArray[Any] | None,
+    gradients: Mapping[str, NDArray[Any]],
+) -> bytes | None:
+    """Write a small answer as `encode` would; None if some number in it is not finite."""
+    answer = dict(fields)
+    if rows is not None:
+        answer["rows"] = rows
+    if gradients:
+        answer["gradients"] = gradients
+    arrays = gradients.values() if rows is None else (rows, *gradients.values())
+    if not all([are_finite(each) for each in arrays]):
+        return None
+    return orjson.dumps(answer, option=_NUMPY)
+
+
 def as_json(tensor: Tensor) -> Any:
     """Something that orjson writes as nested lists without a Python object per number."""
     if tensor.dtype in _WIDENED:

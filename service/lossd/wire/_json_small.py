@@ -6,13 +6,14 @@ proves is kept. Whatever is out of the ordinary, wrong or not, is left to the re
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from lossd.wire._json_arrays import shape_of
 from lossd.wire.message import Message
@@ -29,8 +30,21 @@ Shape = tuple[int, ...]
 Layout = tuple[tuple[Shape, ...] | None, ...]
 
 
-def read_small(body: bytes, most_elements: int) -> Message | None:
-    """The message in a body; None if that must be looked at more closely."""
+@dataclass(frozen=True, slots=True)
+class SmallRequest:
+    """What a small request says: int64 and float64 arrays in `inputs`, plain values beside them."""
+
+    inputs: Mapping[str, NDArray[Any]]
+    fields: Mapping[str, Any]
+
+    def message(self) -> Message:
+        """The same with tensors."""
+        tensors = {name: torch.from_numpy(x) for name, x in self.inputs.items()}
+        return Message(tensors, self.fields, frozenset(tensors))
+
+
+def read_small(body: bytes, most_elements: int) -> SmallRequest | None:
+    """The request in a body; None if that must be looked at more closely."""
     if simdjson is None or len(body) > MOST_BYTES:
         return None
     layout = _layout_of(body.translate(None, delete=_NOT_PUNCTUATION))
@@ -42,11 +56,11 @@ def read_small(body: bytes, most_elements: int) -> Message | None:
         return None  # not JSON, or not numbers
 
 
-def _read(request: Any, layout: Layout, most_elements: int) -> Message | None:
+def _read(request: Any, layout: Layout, most_elements: int) -> SmallRequest | None:
     names = list(request.keys())
     if len(names) != len(layout) or len(set(names)) != len(names):
         return None
-    tensors: dict[str, Tensor] = {}
+    inputs: dict[str, NDArray[Any]] = {}
     fields: dict[str, Any] = {}
     for name, shapes in zip(names, layout, strict=True):
         value = request[name]
@@ -55,16 +69,16 @@ def _read(request: Any, layout: Layout, most_elements: int) -> Message | None:
             if shapes is None or len(keys) != len(shapes) or len(set(keys)) != len(keys):
                 return None
             for key, shape in zip(keys, shapes, strict=True):
-                tensor = _tensor(value[key], shape)
-                if tensor is None:
+                array = _array(value[key], shape)
+                if array is None:
                     return None
-                tensors[key] = tensor
-                most_elements -= tensor.numel()
+                inputs[key] = array
+                most_elements -= array.size
         elif name in ("row_weights", "cotangent"):
             return None
         else:
             fields[name] = _plain(value)
-    return Message(tensors, fields, frozenset(tensors)) if most_elements >= 0 else None
+    return SmallRequest(inputs, fields) if most_elements >= 0 else None
 
 
 def _plain(value: Any) -> Any:
@@ -73,7 +87,7 @@ def _plain(value: Any) -> Any:
     return value.as_list() if isinstance(value, simdjson.Array) else value
 
 
-def _tensor(array: Any, shape: Shape) -> Tensor | None:
+def _array(array: Any, shape: Shape) -> NDArray[Any] | None:
     """Numbers in a shape; None if there are not so many, or if they may all be integers."""
     if len(shape) == 1:  # most often labels
         try:
@@ -81,14 +95,14 @@ def _tensor(array: Any, shape: Shape) -> Tensor | None:
         except (ValueError, TypeError):
             pass
         else:
-            return torch.from_numpy(integers) if integers.size == shape[0] else None
+            return integers if integers.size == shape[0] else None
     numbers = np.frombuffer(array.as_buffer(of_type="d"), np.float64)
     if numbers.size != math.prod(shape):
         return None
     # Numbers that were all written as integers are integers.
     if numbers[0] % 1.0 == 0.0 and not np.any(numbers % 1.0):
         return None
-    return torch.from_numpy(numbers.reshape(shape))
+    return numbers.reshape(shape)
 
 
 @lru_cache(128)

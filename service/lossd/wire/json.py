@@ -26,7 +26,9 @@ from lossd.wire._checks import (
 from lossd.wire._json_arrays import read_array
 from lossd.wire._json_reply import encode as encode
 from lossd.wire._json_reply import parts as parts
-from lossd.wire._json_small import read_small
+from lossd.wire._json_reply import write_small as write_small
+from lossd.wire._json_small import SmallRequest as SmallRequest
+from lossd.wire._json_small import read_small as read_small
 from lossd.wire.message import Body, Message
 
 media_type = "application/json"
@@ -56,7 +58,7 @@ def decode(body: Body, most_elements: int) -> Message:
     if isinstance(body, bytes):
         small = read_small(body, most_elements)
         if small is not None:
-            return small
+            return small.message()
     return _read(body, most_elements, "inputs", _TENSORS)
 
 
