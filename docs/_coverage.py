@@ -1,5 +1,7 @@
 """What a catalog of losses should hold, row by row, and where it is: from docs/coverage.toml."""
 
+import json
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ What the literature and the libraries have, and where it is here. T0 is what the
 T1 what anybody expects, T2 what no one library has."""
 OPTIONS = frozenset({*Options.model_fields, "row_weights"})
 FILE = Path(__file__).parent / "coverage.toml"
+CASES = FILE.parents[1] / "tests/losses/cases"
+MPMATH, VERSION = "mpmath 1.3.0", re.compile(r"[\w-]+ \d+\.\d+\.\d+")
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,29 @@ def page() -> str:
         for i, member in enumerate(row.members):
             head = (row.id, row.title) if i == 0 else ("", "")
             parts.append(f"| {head[0]} | {cell(head[1])} | {cell(member.name)} | {_here(member)} |")
-    return "\n".join(parts)
+    return "\n".join(parts + _references())
+
+
+def _references() -> list[str]:
+    """Whose code the reference values are held to."""
+    alone = sorted(spec.name for spec in CATALOG.values() if not _has_foreign_case(spec.name))
+    parts = ["", "## Where the reference values come from", ""]
+    parts += [
+        f"The values and gradients of {len(CATALOG) - len(alone)} losses are those of another "
+        "library, or agree with it where they were computed with mpmath. For these "
+        f"{len(alone)} no library was found; they are computed with mpmath from the paper only: "
+        + ", ".join(link(CATALOG[name]) for name in alone)
+        + ".",
+        "",
+    ]
+    return parts
+
+
+def _has_foreign_case(loss: str) -> bool:
+    """Whether some case names a library and its version, mpmath aside."""
+    cases = json.loads((CASES / f"{loss}.json").read_text())
+    sources = [case["from"].replace(MPMATH, "") for case in cases]
+    return any(VERSION.search(source) for source in sources)
 
 
 def _here(member: Member) -> str:

@@ -16,7 +16,7 @@ from benchmarks._dialects import posting
 from benchmarks._load import Slot, call, load
 from benchmarks._processes import Server
 from benchmarks._rounds import Run, Way, compare
-from lossd_client._wire import encode
+from lossd_client._wire import encode, pack_all
 
 ROWS, CLASSES, CONNECTIONS = 256, 1000, 16
 ALPHA, GAMMA = 0.25, 2.0
@@ -46,7 +46,7 @@ def _way(name: str, run: Run) -> Way:
     random = np.random.default_rng(0)
     logits = random.standard_normal((ROWS, CLASSES)).astype(np.float16)
     targets = random.integers(0, 2, (ROWS, CLASSES)).astype(np.uint8)
-    body = b"".join(encode({"logits": logits, "targets": targets}, ASKED))
+    body = b"".join(encode(pack_all({"logits": logits, "targets": targets}), ASKED))
     request = posting("/v1/losses/sigmoid_focal", "application/vnd.safetensors", body)
 
     def verify(server: Server) -> None:

@@ -22,7 +22,7 @@ from lossd.engine.reduce import reduce_sums
 from lossd.schema import Call, Plan, Result
 from lossd.schema.options import Reduction
 
-MOST_ELEMENTS = 16 * 1024  # a kernel is done with so many before a thread would have begun
+MOST_ELEMENTS = 64 * 1024  # a kernel is done with so many before a thread would have begun
 _MOST_PLANS = 256
 
 

@@ -60,6 +60,12 @@ def l1() -> list[dict[str, Any]]:
             wrt=WRT,
             kinks={"prediction": signs, "target": [-s for s in signs]},
         ),
+        torch_case(
+            "torch 2.13.0 F.l1_loss: one number per row",
+            lambda prediction, target: F.l1_loss(prediction, target, reduction="none"),
+            {key: [row[0] for row in x] for key, x in ROWS.items()},
+            wrt=WRT,
+        ),
     ]
 
 
