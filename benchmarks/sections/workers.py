@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load as load_safetensors
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import cross_entropy, normalize
 
 from benchmarks._calls import WrongAnswer
 from benchmarks._contenders import start
@@ -18,14 +18,17 @@ from benchmarks._processes import Server
 from benchmarks._rounds import Run, Way, compare
 from lossd_client._wire import encode, pack_all
 
-ROWS, CLASSES, CONNECTIONS = 256, 1000, 16
-ALPHA, GAMMA = 0.25, 2.0
-# The sum: a mean's gradients would be too small for float16.
-ASKED = {"outputs": ["value", "gradients"], "gradient_form": "row_norms", "reduction": "sum"}
+ROWS, FEATURES, CONNECTIONS = 512, 64, 16
+TEMPERATURE = 0.5
+ASKED = {
+    "outputs": ["value", "gradients"],
+    "gradient_form": "row_norms",
+    "params": {"temperature": TEMPERATURE},
+}
 
 
 def workers(run: Run) -> Iterator[dict[str, Any]]:
-    """`sigmoid_focal`, 256 x 1000 float16, sum and norms of gradients, 16 connections.
+    """`info_nce`, 512 x 64 float32, value and norms of gradients, 16 connections.
 
     One thread per call. Nothing is pinned: two workers and the load generator share the cores, so
     the ratio cannot reach 2 where there are only two of them.
@@ -44,14 +47,13 @@ def _started(count: int, run: Run) -> Callable[[ExitStack], Server]:
 
 def _way(name: str, run: Run) -> Way:
     random = np.random.default_rng(0)
-    logits = random.standard_normal((ROWS, CLASSES)).astype(np.float16)
-    targets = random.integers(0, 2, (ROWS, CLASSES)).astype(np.uint8)
-    body = b"".join(encode(pack_all({"logits": logits, "targets": targets}), ASKED))
-    request = posting("/v1/losses/sigmoid_focal", "application/vnd.safetensors", body)
+    queries, keys = random.standard_normal((2, ROWS, FEATURES)).astype(np.float32)
+    body = b"".join(encode(pack_all({"queries": queries, "keys": keys}), ASKED))
+    request = posting("/v1/losses/info_nce", "application/vnd.safetensors", body)
 
     def verify(server: Server) -> None:
         got = call(server.port, request).body
-        _check(name, got, logits, targets)
+        _check(name, got, queries, keys)
 
     def slot(server: Server) -> Slot:
         return load(server.port, request, CONNECTIONS, 2 * run.slot_s)
@@ -59,19 +61,17 @@ def _way(name: str, run: Run) -> Way:
     return Way(name, name, slot, verify, ROWS)
 
 
-def _check(name: str, body: bytes, logits: NDArray[Any], targets: NDArray[Any]) -> None:
-    """Compare with the formula of the paper in torch, in float64."""
-    x = torch.from_numpy(logits).double().requires_grad_()
-    y = torch.from_numpy(targets).double()
-    missed = torch.where(y == 1, 1 - torch.sigmoid(x), torch.sigmoid(x))
-    share = torch.where(y == 1, ALPHA, 1 - ALPHA)
-    value = (share * missed**GAMMA * binary_cross_entropy_with_logits(x, y, reduction="none")).sum()
-    (gradients,) = torch.autograd.grad(value, x)
+def _check(name: str, body: bytes, queries: NDArray[Any], keys: NDArray[Any]) -> None:
+    """Compare with cross-entropy over cosines in torch, in float64."""
+    q = torch.from_numpy(queries).double().requires_grad_()
+    k = torch.from_numpy(keys).double()
+    value = cross_entropy(normalize(q) @ normalize(k).T / TEMPERATURE, torch.arange(len(q)))
+    (gradients,) = torch.autograd.grad(value, q)
     got = load_safetensors(body)
     try:
         np.testing.assert_allclose(got["value"], value.item(), rtol=1e-5)
         np.testing.assert_allclose(
-            got["gradient_row_norms.logits"], gradients.norm(dim=1).numpy(), rtol=1e-3
+            got["gradient_row_norms.queries"], gradients.norm(dim=1).numpy(), rtol=1e-3
         )
-    except AssertionError as err:
+    except (AssertionError, KeyError) as err:
         raise WrongAnswer(f"{name}: {err}") from err

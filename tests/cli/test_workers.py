@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,11 @@ INPUTS = [
     {"name": "logits", "shape": [2, 2], "datatype": "FP32", "data": [2.0, 0.5, 0.1, 1.2]},
     {"name": "labels", "shape": [2], "datatype": "INT64", "data": [0, 1]},
 ]
+
+
+def sockets_of(pid: int) -> int:
+    links = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir() if each.is_symlink()]
+    return sum(link.startswith("socket:") for link in links)
 
 
 def on_every_worker(url: str, rounds: int = 24) -> Iterator[httpx.Client]:
@@ -75,6 +81,24 @@ def test_a_worker_that_dies_is_replaced_and_its_counts_stay(workers: tuple[str, 
     for http in on_every_worker(url, 6):
         (stats,) = http.get(counts).json()["model_stats"]
         assert stats["inference_stats"]["success"]["count"] == 6
+
+
+def test_connections_are_dealt_out_and_the_address_is_taken(workers: tuple[str, Any]) -> None:
+    url, process = workers
+    dealt = [0]
+    while min(dealt) < 8:  # one that was started anew does not listen yet
+        before = {worker: sockets_of(worker) for worker in children(process.pid)}
+        with ExitStack() as stack:
+            for _ in range(64):
+                http = stack.enter_context(httpx.Client(base_url=url, timeout=30))
+                assert http.get("/livez").is_success
+            dealt = [sockets_of(worker) - count for worker, count in before.items()]
+        assert len(dealt) == 2
+    port = str(httpx.URL(url).port)
+    command = [sys.executable, "-m", "lossd", "serve", "--port", port, "--workers", "2"]
+    environment = os.environ | {"PYTHONPATH": "service"}
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 3 and "cannot bind" in done.stderr
 
 
 def test_no_worker_comes_up_and_the_command_says_so() -> None:

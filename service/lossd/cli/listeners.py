@@ -61,6 +61,33 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def listener_of_a_worker(kept: socket.socket) -> socket.socket:
+    """A socket of its own on an address that is kept, so that the kernel deals connections out.
+
+    On one socket whoever wakes first takes all that wait. What a worker has not accepted yet goes
+    with it when it dies; whoever comes then goes to the others. The address is kept by a socket
+    that does not listen, which `share` has opened to sockets of this user. A Unix socket's file
+    belongs to one socket, which all workers accept from.
+    """
+    if kept.family == socket.AF_UNIX or not hasattr(socket, "SO_REUSEPORT"):
+        return kept
+    own = socket.socket(kept.family, kept.type)
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        own.bind(kept.getsockname())
+    except OSError:
+        own.close()
+        raise
+    return own
+
+
+def share(kept: socket.socket) -> None:
+    """Let workers bind an address that nobody else had when it was bound."""
+    if kept.family != socket.AF_UNIX and hasattr(socket, "SO_REUSEPORT"):
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+
+
 class UnixListener:
     """A Unix socket that only this user may connect to. What a dead server left is replaced.
 

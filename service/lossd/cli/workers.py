@@ -1,4 +1,4 @@
-"""Several processes on the same listening sockets, kept alive until told to stop."""
+"""Several processes that listen at the same addresses, kept alive until told to stop."""
 
 import multiprocessing
 import shutil
@@ -13,6 +13,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
+from lossd.cli.listeners import listener_of_a_worker, share
 from lossd.settings import Settings
 
 Serve = Callable[[Settings, Sequence[socket.socket]], int]
@@ -29,6 +30,8 @@ def supervise(serve: Serve, settings: Settings, listeners: Sequence[socket.socke
     folder = Path(tempfile.mkdtemp(prefix="lossd-")) if own else settings.state_dir
     shared = settings.model_copy(update={"state_dir": folder})
     context = multiprocessing.get_context("spawn")
+    for each in listeners:
+        share(each)
 
     def start() -> SpawnProcess:
         worker = context.Process(target=_work, args=(serve, shared, list(listeners)))
@@ -70,4 +73,4 @@ def _keep_alive(
 
 
 def _work(serve: Serve, settings: Settings, listeners: Sequence[socket.socket]) -> None:
-    sys.exit(serve(settings, listeners))
+    sys.exit(serve(settings, [listener_of_a_worker(each) for each in listeners]))
