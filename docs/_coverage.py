@@ -10,6 +10,7 @@ from typing import Any
 from docs._losses import NOTE, cell, link
 
 from lossd.losses import CATALOG
+from lossd.objectives import SCHEDULES
 from lossd.schema.options import Options
 
 INTRODUCTION = """\
@@ -23,17 +24,19 @@ MPMATH, VERSION = "mpmath 1.3.0", re.compile(r"[\w-]+ \d+\.\d+\.\d+")
 
 @dataclass(frozen=True)
 class Member:
-    """One thing that somebody may look for: a loss, an option of a call, or why it waits."""
+    """Something to look for: a loss, an option of a call, a schedule, or why it waits."""
 
     name: str
     loss: str | None = None
     option: str | None = None
+    schedule: str | None = None
     waits: str | None = None
 
     @property
     def is_there(self) -> bool:
         """An option is named first, and then what it is to be."""
-        return self.loss in CATALOG or (self.option or "").partition(":")[0] in OPTIONS
+        option = (self.option or "").partition(":")[0]
+        return self.loss in CATALOG or option in OPTIONS or self.schedule in SCHEDULES
 
 
 @dataclass(frozen=True)
@@ -120,4 +123,6 @@ def _here(member: Member) -> str:
         return f"the option {member.option}"
     if member.loss in CATALOG:
         return link(CATALOG[member.loss])
+    if member.schedule in SCHEDULES:
+        return f"`POST /v1/schedules/{member.schedule}`"
     return f"waits: {cell(member.waits or 'being written')}"

@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from lossd import __version__
-from lossd.api import batches, health, losses, oip, problem, streams
+from lossd.api import batches, health, losses, oip, problem, schedules, streams
 from lossd.api.calls import LossCalls
 from lossd.api.edge import Edge
 from lossd.api.exchange import Hots
@@ -56,6 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await engine.off_loop(engine.warm_up)
         await engine.off_loop(app.openapi)
+        gc.collect()  # what is garbage now would stay for good
         gc.freeze()  # what is there now stays: no collection need look at it again
         app.state.ready = True
         yield
@@ -83,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(batches.router)
     app.include_router(oip.router)
     app.include_router(streams.router)
+    app.include_router(schedules.router)
     app.include_router(health.router)
     problem.install(app)
     _serve_openapi(app)

@@ -17,7 +17,8 @@ def test_every_loss_that_is_named_exists() -> None:
 def test_every_member_is_one_thing_and_every_row_is_there_once() -> None:
     found = read()
     for member in found.members:
-        assert sum(x is not None for x in (member.loss, member.option, member.waits)) == 1, member
+        said = (member.loss, member.option, member.schedule, member.waits)
+        assert sum(x is not None for x in said) == 1, member
     ids = [row.id for row in found.rows]
     tiers = {
         tier: [int(each[3:]) for each in ids if each.startswith(tier)]
@@ -37,3 +38,4 @@ def test_all_but_a_few_members_are_there() -> None:
     found = read()
     print(f"rows {found.share_of_rows:.1%}, members {found.share_of_members:.1%}")
     assert found.share_of_members >= 1 - MOST_THAT_WAIT
+    assert found.share_of_rows >= 1 - MOST_THAT_WAIT

@@ -130,7 +130,8 @@ def paths() -> list[str]:
 @pytest.mark.parametrize("path", paths())
 def test_the_page_names_every_route(path: str) -> None:
     text = PAGE.read_text()
-    path = re.sub(r"\{(loss|model)\}", "<loss>", path).replace("{region}", "<region>")
+    path = re.sub(r"\{(loss|model)\}", "<loss>", path)
+    path = re.sub(r"\{(region|schedule)\}", r"<\1>", path)
     parent, _, last = path.rpartition("/")
     assert f"{path}`" in text or (f"`/{last}`" in text and parent in text)
 

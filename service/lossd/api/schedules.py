@@ -1,0 +1,45 @@
+"""`/v1/schedules`: coefficients that change from step to step."""
+
+import math
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from lossd.errors import BadOption, TooLarge, UnreadableBody
+from lossd.objectives import SCHEDULES, curve, describe
+
+router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
+_MOST_BYTES = 4 << 20
+
+
+@router.get("", summary="List the schedules")
+def list_all() -> dict[str, list[dict[str, Any]]]:
+    """Every schedule, with its formula and the JSON Schema of its parameters."""
+    return {"schedules": [describe(each) for each in SCHEDULES.values()]}
+
+
+@router.post("/{schedule}", summary="The coefficients of a schedule")
+async def coefficients(schedule: str, request: Request) -> Response:
+    """`{"params": {...}, "steps": [0, 100, 200]}` gives `values`, one per step.
+
+    A step is an integer from 0. What is beyond float64 is "Infinity" or "-Infinity".
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            raise TooLarge("the body is too large", at="body", expected=f"{_MOST_BYTES} bytes")
+    try:
+        asked = orjson.loads(body)
+    except orjson.JSONDecodeError as err:
+        raise UnreadableBody(f"not JSON: {err}", at="body") from err
+    if not isinstance(asked, dict) or asked.keys() - {"params", "steps"}:
+        raise BadOption("not a request", at="body", expected="an object with params and steps")
+    answer = curve(schedule, asked.get("params", {}), asked.get("steps"))
+    answer["values"] = [_as_json(x) for x in answer["values"]]
+    return Response(orjson.dumps(answer), media_type="application/json")
+
+
+def _as_json(x: float) -> float | str:
+    return x if math.isfinite(x) else "Infinity" if x > 0 else "-Infinity"
