@@ -225,8 +225,10 @@ def test_arrays_outlive_the_client_and_then_nothing_is_left(
     del gradient, mine
     gc.collect()
     assert gone() is None
-    while mapped("self"):
-        time.sleep(0.05)  # the service is in this process, and maps it a little longer
+    while mapped("self"):  # the service is in this process, and maps it a little longer
+        gc.unfreeze()  # services that other tests started here froze what there was then
+        gc.collect()
+        time.sleep(0.05)
     assert not files()
 
 
