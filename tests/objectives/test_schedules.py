@@ -142,6 +142,14 @@ def test_what_is_wrong_is_named(
     assert caught.value.at == at  # type: ignore[attr-defined] # it is a LossdError
 
 
+def test_the_longest_curve_is_answered_and_a_longer_body_is_not(http: httpx.Client) -> None:
+    params = {"boundaries": list(range(1000)), "values": [0.5] * 1001}
+    body = {"params": params, "steps": [500] * MOST_STEPS}
+    assert http.post("/v1/schedules/piecewise", json=body).json()["values"] == [0.5] * MOST_STEPS
+    long = http.post("/v1/schedules/linear", content=b" " * 4_000_001)
+    assert long.status_code == 413 and long.json()["at"] == "body"
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"steps": [0], "other": 1}', b"\xff"])
 def test_no_body_is_answered_with_a_bug(http: httpx.Client, body: bytes) -> None:
     got = http.post("/v1/schedules/linear", content=body)

@@ -6,6 +6,9 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 
+from lossd.api.body import BodyReader
+from lossd.api.depends import TheAdmission, TheEngine, TheSettings
+from lossd.api.exchange import Incoming
 from lossd.errors import BadOption, TooLarge, UnreadableBody
 from lossd.objectives import SCHEDULES, curve, describe
 
@@ -20,16 +23,29 @@ def list_all() -> dict[str, list[dict[str, Any]]]:
 
 
 @router.post("/{schedule}", summary="The coefficients of a schedule")
-async def coefficients(schedule: str, request: Request) -> Response:
+async def coefficients(
+    schedule: str,
+    request: Request,
+    engine: TheEngine,
+    admission: TheAdmission,
+    settings: TheSettings,
+) -> Response:
     """`{"params": {...}, "steps": [0, 100, 200]}` gives `values`, one per step.
 
     A step is an integer from 0. What is beyond float64 is "Infinity" or "-Infinity".
     """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MOST_BYTES:
-            raise TooLarge("the body is too large", at="body", expected=f"{_MOST_BYTES} bytes")
+    with admission.enter() as lease:
+        incoming = Incoming(request.scope, request.receive)
+        body = await BodyReader(engine.buffers, settings).read(incoming, lease, in_place=False)
+        return Response(
+            await engine.off_loop(_answer, schedule, bytes(body)), media_type="application/json"
+        )
+
+
+def _answer(schedule: str, body: bytes) -> bytes:
+    if len(body) > _MOST_BYTES:
+        expected = f"at most {_MOST_BYTES} bytes"
+        raise TooLarge("too long for steps", at="body", expected=expected, got=str(len(body)))
     try:
         asked = orjson.loads(body)
     except orjson.JSONDecodeError as err:
@@ -38,7 +54,7 @@ async def coefficients(schedule: str, request: Request) -> Response:
         raise BadOption("not a request", at="body", expected="an object with params and steps")
     answer = curve(schedule, asked.get("params", {}), asked.get("steps"))
     answer["values"] = [_as_json(x) for x in answer["values"]]
-    return Response(orjson.dumps(answer), media_type="application/json")
+    return orjson.dumps(answer)
 
 
 def _as_json(x: float) -> float | str:

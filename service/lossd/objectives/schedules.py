@@ -2,6 +2,7 @@
 
 import difflib
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -173,7 +174,7 @@ def _cyclic(step: int, at: Cyclic) -> float:
 
 
 def _piecewise(step: int, at: Piecewise) -> float:
-    return at.values[sum(boundary <= step for boundary in at.boundaries)]
+    return at.values[bisect_right(at.boundaries, step)]
 
 
 def _warm_up_cosine(step: int, at: WarmUp) -> float:
