@@ -103,7 +103,8 @@ def _references() -> list[str]:
     parts += [
         f"The values and gradients of {len(CATALOG) - len(alone)} losses are those of another "
         "library, or agree with it where they were computed with mpmath. For these "
-        f"{len(alone)} no library was found; they are computed with mpmath from the paper only: "
+        f"{len(alone)} no library's code is among the cases; theirs are from the paper only, "
+        "computed with mpmath or by hand: "
         + ", ".join(link(CATALOG[name]) for name in alone)
         + ".",
         "",
