@@ -1,5 +1,6 @@
 """One call of a method: what it is given, checked; what it answers, with a certificate."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -131,6 +132,7 @@ def _solve(
         residual = None if solved.residual is None else float(solved.residual)
         if residual is None and spec.residual is not None and solved.weights is not None:
             residual = residual_of(spec, tasks, solved.weights, at)
+    residual = None if residual is None else residual + 0.0  # no negative zero
     value = solved.value
     if value is None and solved.weights is not None and tasks.losses is not None:
         value = float(solved.weights @ tasks.losses)
@@ -152,7 +154,7 @@ def residual_of(spec: Method, tasks: Tasks, weights: Array, params: MethodParams
     """The residual of a method's equation at some weights; None if it has none."""
     if spec.residual is None:
         return None
-    names = spec.residual.__code__.co_varnames[: spec.residual.__code__.co_argcount]
+    names = inspect.signature(spec.residual).parameters
     all_of = {"weights": weights, "params": params} | _inputs(tasks)
     return float(spec.residual(**{name: all_of[name] for name in names}))
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from lossd.objectives.multitask._qp import smallest_in_hull
+from lossd.objectives.multitask._spectrum import cosines_of
 from lossd.objectives.multitask._tasks import Array, Tasks
 
 
@@ -53,15 +54,6 @@ def landscape(gramian: Array) -> Landscape:
     """Of a Gramian: the distance from Pareto stationarity, and the conflicts."""
     hull = smallest_in_hull(gramian)
     return Landscape(max(float(hull @ gramian @ hull), 0.0), cosines_of(gramian))
-
-
-def cosines_of(gramian: Array) -> Array:
-    """The cosines of gradients with each other, by their Gramian; 0 where one is 0."""
-    lengths = np.sqrt(np.diag(gramian))
-    inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
-    cosines: Array = np.clip(gramian * inverse[:, None] * inverse, -1.0, 1.0)
-    np.fill_diagonal(cosines, (lengths > 0).astype(np.float64))
-    return cosines
 
 
 def certify(

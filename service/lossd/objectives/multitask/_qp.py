@@ -3,13 +3,18 @@
 import numpy as np
 from scipy.optimize import nnls
 
+from lossd.objectives.multitask._spectrum import cosines_of
 from lossd.objectives.multitask._tasks import Array
 
 
 def factor(gramian: Array) -> Array:
-    """F (K, K) with F.T @ F the Gramian: its columns stand for the gradients."""
-    values, vectors = np.linalg.eigh(gramian)
-    made: Array = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+    """F (K, K) with F.T @ F the Gramian: its columns stand for the gradients.
+
+    It is made of their cosines, so that short gradients are as exact as long ones.
+    """
+    values, vectors = np.linalg.eigh(cosines_of(gramian))
+    root = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
+    made: Array = root * np.sqrt(np.diag(gramian))
     return made
 
 
@@ -49,21 +54,32 @@ def hull_residual(gramian: Array, weights: Array) -> float:
     size = float(np.abs(gramian).max()) or 1.0
     inner = gramian @ weights
     gap = float(weights @ inner) - float(inner.min())
-    return max(gap / size, -float(weights.min()), abs(float(weights.sum()) - 1.0))
+    return max(gap / size, -float(weights.min()), abs(float(weights.sum()) - 1.0), 0.0)
 
 
-def project_on_dual_cone(gramian: Array, preference: Array) -> Array:
-    """The v >= u (K,) of least v.T @ G @ v: J.T v is J.T u, moved to where no task conflicts."""
-    scaled, size = gramian, float(np.abs(gramian).max())
-    if size == 0.0:
-        return preference.copy()
-    columns = factor(scaled / size)
-    return preference + non_negative(columns, -(columns @ preference))
+def project_on_dual_cone(columns: Array, preference: Array) -> Array:
+    """The v >= u (K,) of least |F v|, F the factor: J.T u, moved to where no task conflicts."""
+    lengths = np.linalg.norm(columns, axis=0)
+    held = lengths > 0
+    if not held.any():
+        return preference
+    unit = columns[:, held] / lengths[held]
+    moved = preference.copy()
+    moved[held] += non_negative(unit, -(columns @ preference)) / lengths[held]
+    return moved
 
 
 def dual_cone_residual(gramian: Array, preference: Array, weights: Array) -> float:
-    """Of the conditions of the projection: v >= u, G v >= 0, (v - u).T @ G @ v = 0; relative."""
-    size = float(np.abs(gramian).max()) or 1.0
-    more, inner = weights - preference, gramian @ weights / size
-    scale = max(1.0, float(np.abs(weights).max())) ** 2
-    return max(-float(more.min()), -float(inner.min()), abs(float(more @ inner))) / scale
+    """Of the conditions of the projection: v >= u, G v >= 0, (v - u).T @ G @ v = 0.
+
+    In multiples of unit gradients, relative to the sum of |v_k| |g_k|.
+    """
+    lengths = np.sqrt(np.diag(gramian))
+    held = lengths > 0
+    more = ((weights - preference) * lengths)[held]
+    inner = (gramian @ weights)[held] / lengths[held]
+    size = float(np.abs(weights) @ lengths)
+    if size == 0.0 or not held.any():
+        return 0.0
+    more, inner = more / size, inner / size
+    return max(-float(more.min()), -float(inner.min()), abs(float(more @ inner)), 0.0)
