@@ -1,6 +1,6 @@
 """The x > 0 with G x = x^(-1/alpha): what Nash bargaining and alpha-fairness come to.
 
-It is where the convex f(x) = x.G x / 2 - sum of phi(x), phi'(x) = x^(-1/alpha), is least. f grows
+It is where the convex x.G x / 2 - sum of phi(x_k), phi'(x) = x^(-1/alpha), is least. That grows
 without end in every direction, so that there is exactly one, unless G a = 0 for some a >= 0 other
 than 0: at a Pareto-stationary point.
 """
@@ -48,77 +48,85 @@ def bargain(gramian: Array, alpha: float) -> Bargain:
         lengths = np.sqrt(np.diag(inner))
         weights[held] = hull / lengths / (hull / lengths).sum()
         return Bargain(weights, (*warnings, Warned("pareto_stationary", detail)))
-    weights[held] = _scaled_root(inner, unit, alpha)
+    logs = 0.5 * np.log(np.diag(inner))
+    weights[held] = np.exp(_bargained(unit, logs, 1.0 / alpha) - logs)
+    miss = bargain_residual(gramian, weights, alpha)
+    if not miss < 1e-6:
+        detail = (
+            f"the equation is missed by {miss:.1g}: the gradients are too far apart for float64"
+        )
+        warnings = (*warnings, Warned("inexact", detail))
     return Bargain(weights, warnings)
 
 
-def _scaled_root(gramian: Array, unit: Array, alpha: float) -> Array:
-    """With x = s y and s_k = |g_k|^(-2 alpha / (1 + alpha)), y is near 1, and 1 if none overlap.
+def _bargained(unit: Array, logs: Array, power: float) -> Array:
+    """log y with (C y)_k = (y_k / |g_k|)^-power / |g_k|, C the cosines: y_k = x_k |g_k|.
 
-    Row k times s_k^(1/alpha) is A y = y^(-1/alpha) with a symmetric A only where all scales are
-    alike or alpha is 1, so that the rows are scaled by s_k and each has a factor of its own.
+    `logs` are those of |g_k|. At power 1 it is C y = 1 / y, whatever they are: from there on the
+    solution is followed as the power changes.
     """
-    lengths = np.sqrt(np.diag(gramian))
-    scales = lengths ** (-2.0 * alpha / (1.0 + alpha))
-    matrix = unit * (lengths * scales)[:, None] * (lengths * scales)
-    factors = scales ** (1.0 - 1.0 / alpha)
-    size = float(factors.max())
-    found: Array = scales * _root(matrix / size, factors / size, 1.0 / alpha)
-    return found
+    z = np.log(_root(unit))
+    at, step = 1.0, 0.25
+    while at != power and step > 1e-6:
+        there = at * float(np.exp(np.clip(np.log(power / at), -step, step)))
+        there = power if abs(there - power) < 1e-12 else there
+        slope = -np.linalg.solve(_jacobian(unit, z, at), z - logs)
+        moved = _corrected(unit, logs, z + (there - at) * slope, there)
+        if moved is None:
+            step *= 0.5
+        else:
+            z, at, step = moved, there, min(2.0 * step, 1.0)
+    return z
 
 
-def _root(matrix: Array, factors: Array, power: float) -> Array:
-    """The y > 0 with matrix @ y = factors * y^-power, by Newton steps cut back to fall."""
-    y = np.ones(len(matrix))
+def _jacobian(unit: Array, z: Array, power: float) -> Array:
+    """Of log(C e^z) + power z: it has no eigenvalue below the power where C e^z > 0."""
+    y = np.exp(z)
+    made: Array = unit * y / (unit @ y)[:, None] + power * np.eye(len(z))
+    return made
+
+
+def _corrected(unit: Array, logs: Array, z: Array, power: float) -> Array | None:
+    """The solution near z by Newton steps; None if they do not come near one."""
+    best, miss = None, 1e-2
+    for _ in range(12):
+        inner = unit @ np.exp(z)
+        if not (np.isfinite(inner).all() and (inner > 0).all()):
+            break
+        error = np.log(inner) + power * z - (power - 1.0) * logs
+        size = float(np.abs(error).max())
+        if size >= miss and best is not None:
+            break
+        if size < miss:
+            best, miss = z, size
+        z = z - np.linalg.solve(_jacobian(unit, z, power), error)
+    return best if miss < 1e-6 else None
+
+
+def _root(unit: Array) -> Array:
+    """The y > 0 with C y = 1 / y, by Newton steps cut back to fall."""
+    y = np.ones(len(unit))
     best, miss, vain = y, np.inf, 0
     for _ in range(_STEPS):
-        barrier = factors * y**-power
-        slope = matrix @ y - barrier
-        error = float(np.abs(slope / barrier).max())
+        slope = unit @ y - 1.0 / y
+        error = float(np.abs(slope * y).max())
         vain = 0 if error < 0.5 * miss else vain + 1
         if error < miss:
             best, miss = y, error
         if error <= 4 * np.finfo(float).eps or (error < 1e-9 and vain > 2):
             break
-        step = _newton_step(matrix, power * barrier / y, slope)
-        decrement = float(-(slope @ step))
-        if not decrement > 0.0:
-            break
-        y, moved = _cut_back(matrix, factors, power, y, step, decrement)
-        if not moved:
-            break
+        step = -y * _solved(unit * y * y[:, None] + np.eye(len(y)), y * slope)
+        length = np.sqrt(max(float(-(slope @ step)), 0.0))
+        # What falls, y.C y / 2 - sum(log y), is self-concordant: this much of a step is safe.
+        y = y + step / (1.0 if length < 0.25 else 1.0 + length)
     return best
 
 
-def _newton_step(matrix: Array, curvature: Array, slope: Array) -> Array:
-    """-(matrix + diag(curvature))^-1 slope, with the diagonal brought to 1 first."""
-    scale = 1.0 / np.sqrt(np.diag(matrix) + curvature)
-    hessian = (matrix + np.diag(curvature)) * scale[:, None] * scale
-    step: Array = -scale * cho_solve(cho_factor(hessian), scale * slope)
-    return step
-
-
-def _cut_back(
-    matrix: Array, factors: Array, power: float, y: Array, step: Array, decrement: float
-) -> tuple[Array, bool]:
-    """The point a step on, at most as far as f falls enough, and whether it is another one."""
-    shrink = float((step / y).min())
-    share = 1.0 if shrink > -0.95 else -0.95 / shrink
-    # The fall of f is rounding where steps are small: there Newton's own step is right.
-    if float(np.abs(step / y).max()) < 1e-3:
-        return y + step, bool((y + step != y).any())
-    here = _height(matrix, factors, power, y)
-    for _ in range(60):
-        there = y + share * step
-        if _height(matrix, factors, power, there) <= here - 1e-4 * share * decrement:
-            return there, True
-        share *= 0.5
-    return y, False
-
-
-def _height(matrix: Array, factors: Array, power: float, y: Array) -> float:
-    phi = np.log(y) if power == 1.0 else y ** (1.0 - power) / (1.0 - power)
-    return float(0.5 * y @ matrix @ y - factors @ phi)
+def _solved(matrix: Array, target: Array) -> Array:
+    """Of a symmetric matrix with no eigenvalue below 1."""
+    scale = 1.0 / np.sqrt(np.diag(matrix))
+    made: Array = scale * cho_solve(cho_factor(matrix * scale[:, None] * scale), scale * target)
+    return made
 
 
 def bargain_residual(gramian: Array, weights: Array, alpha: float) -> float:

@@ -12,8 +12,8 @@ class FairGradParams(MethodParams):
 
     alpha: float = Field(
         1.0,
-        ge=0.1,
-        le=100,
+        ge=0.2,
+        le=50,
         description="Fairness: 1 is proportional, as in nash_mtl; more favours the worst task.",
     )
 
@@ -34,7 +34,9 @@ def fairgrad(*, gramian: Array, params: FairGradParams) -> Solved:
 
     The Gramian may be singular: the solution is unique unless a convex combination of the
     gradients is 0. There, at a Pareto-stationary point, is none, and the weights are of such a
-    combination, with a warning. A task whose gradient is 0 is left out, with a weight of 0.
+    combination, with a warning. A task whose gradient is 0 is left out, with a weight of 0. Where
+    alpha is extreme and norms are orders of magnitude apart, float64 may not hold the solution: a
+    warning says so.
     """
     found = bargain(gramian, params.alpha)
     return Solved(weights=found.weights, warnings=found.warnings)
