@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from lossd import __version__
-from lossd.api import batches, health, losses, oip, problem, schedules, streams
+from lossd.api import batches, health, losses, multitask, oip, problem, schedules, streams
 from lossd.api.calls import LossCalls
 from lossd.api.edge import Edge
 from lossd.api.exchange import Hots
@@ -85,6 +85,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(oip.router)
     app.include_router(streams.router)
     app.include_router(schedules.router)
+    app.include_router(multitask.router)
     app.include_router(health.router)
     problem.install(app)
     _serve_openapi(app)

@@ -14,6 +14,9 @@ from lossd.objectives.multitask._catalog import MethodParams as MethodParams
 from lossd.objectives.multitask._catalog import describe as describe
 from lossd.objectives.multitask._catalog import find as find
 from lossd.objectives.multitask._certificate import Certificate as Certificate
+from lossd.objectives.multitask._message import read_tasks as read_tasks
+from lossd.objectives.multitask._message import to_fields as to_fields
+from lossd.objectives.multitask._message import to_message as to_message
 from lossd.objectives.multitask._tasks import MOST_TASKS as MOST_TASKS
 from lossd.objectives.multitask._tasks import Tasks as Tasks
 
