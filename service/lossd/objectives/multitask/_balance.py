@@ -134,8 +134,11 @@ def _solve(
             residual = residual_of(spec, tasks, solved.weights, at)
     residual = None if residual is None else residual + 0.0  # no negative zero
     value = solved.value
-    if value is None and solved.weights is not None and tasks.losses is not None:
-        value = float(solved.weights @ tasks.losses)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if value is None and solved.weights is not None and tasks.losses is not None:
+            value = float(solved.weights @ tasks.losses)
+        certificate = certify(spec.equation, residual, tasks, solved.weights, direction, common)
+    _check_finite(spec, value, residual, *certificate.numbers)
     return Balanced(
         method=spec.name,
         params=at,
@@ -143,7 +146,7 @@ def _solve(
         value=value,
         direction=direction,
         state=write_state(spec, solved.state, before),
-        certificate=certify(spec.equation, residual, tasks, solved.weights, direction, common),
+        certificate=certificate,
         param_gradients=solved.gradients,
         group_weights=solved.group_weights,
         warnings=(*warned, *solved.warnings),
@@ -236,11 +239,19 @@ def _direction(tasks: Tasks, solved: Solved) -> Array | None:
 
 
 def _check_answer(spec: Method, solved: Solved) -> None:
+    _check_finite(
+        spec,
+        solved.weights,
+        solved.direction,
+        *solved.gradients.values(),
+        *(solved.state or {}).values(),
+        *solved.group_weights.values(),
+    )
+
+
+def _check_finite(spec: Method, *numbers: Array | float | None) -> None:
     """Raises `OutOfRange` where an answer is beyond float64: the inputs are at fault."""
-    arrays = [solved.weights, solved.direction, *solved.gradients.values()]
-    arrays += [*(solved.state or {}).values(), *solved.group_weights.values()]
-    finite = all(np.isfinite(x).all() for x in arrays if x is not None)
-    if not finite or not np.isfinite(solved.value or 0.0):
+    if not all(np.isfinite(x).all() for x in numbers if x is not None):
         raise OutOfRange(
             f"the answer of {spec.name} is beyond float64",
             at="inputs",
