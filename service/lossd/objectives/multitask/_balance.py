@@ -116,33 +116,27 @@ def _solve(
     permutation: Any,
 ) -> Balanced:
     at = read_params(spec, {} if params is None else params)
-    draw = _draw(seed, permutation)
     before = read_state(spec, state, tasks.count)
-    given = _given(spec, tasks) | {"params": at}
+    given = _given(spec, tasks) | {"params": at} | _chance(spec, tasks, seed, permutation)
     if "state" in spec.takes:
         given["state"] = None if before is None else before.arrays
-    if "draw" in spec.takes:
-        given["draw"] = draw
-    if "orders" in spec.takes:
-        given["orders"] = draw.orders(tasks.count)
-    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):  # what comes of it is looked at
         solved = spec.fn(**given)
         _check_answer(spec, solved)
+        weights, value, residual = solved.weights, solved.value, solved.residual
         direction = _direction(tasks, solved)
-        residual = None if solved.residual is None else float(solved.residual)
-        if residual is None and spec.residual is not None and solved.weights is not None:
-            residual = residual_of(spec, tasks, solved.weights, at)
-    residual = None if residual is None else residual + 0.0  # no negative zero
-    value = solved.value
-    with np.errstate(over="ignore", invalid="ignore"):
-        if value is None and solved.weights is not None and tasks.losses is not None:
-            value = float(solved.weights @ tasks.losses)
-        certificate = certify(spec.equation, residual, tasks, solved.weights, direction, common)
-    _check_finite(spec, value, residual, *certificate.numbers)
+        if weights is not None:
+            if residual is None:
+                residual = residual_of(spec, tasks, weights, at)
+            if value is None and tasks.losses is not None:
+                value = float(weights @ tasks.losses)
+        residual = None if residual is None else float(residual) + 0.0  # no negative zero
+        certificate = certify(spec.equation, residual, tasks, weights, direction, common)
+    _check_finite(spec, value, residual, direction, *certificate.numbers)
     return Balanced(
         method=spec.name,
         params=at,
-        weights=solved.weights,
+        weights=weights,
         value=value,
         direction=direction,
         state=write_state(spec, solved.state, before),
@@ -151,6 +145,13 @@ def _solve(
         group_weights=solved.group_weights,
         warnings=(*warned, *solved.warnings),
     )
+
+
+def _chance(spec: Method, tasks: Tasks, seed: Any, permutation: Any) -> dict[str, Any]:
+    draw = _draw(seed, permutation)
+    if "draw" in spec.takes:
+        return {"draw": draw}
+    return {"orders": draw.orders(tasks.count)} if "orders" in spec.takes else {}
 
 
 def residual_of(spec: Method, tasks: Tasks, weights: Array, params: MethodParams) -> float | None:
