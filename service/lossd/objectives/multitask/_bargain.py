@@ -15,7 +15,7 @@ from lossd.objectives.multitask._spectrum import cosines_of
 from lossd.objectives.multitask._tasks import Array
 from lossd.schema.call import Warned
 
-_STEPS = 500
+_STEPS = 400  # of Newton from the start, and of the way from there
 _STATIONARY = 64 * np.finfo(float).eps  # squared norm per task, of combined unit gradients
 
 
@@ -67,7 +67,9 @@ def _bargained(unit: Array, logs: Array, power: float) -> Array:
     """
     z = np.log(_root(unit))
     at, step = 1.0, 0.25
-    while at != power and step > 1e-6:
+    for _ in range(_STEPS):
+        if at == power or step < 1e-6:
+            break
         there = at * float(np.exp(np.clip(np.log(power / at), -step, step)))
         there = power if abs(there - power) < 1e-12 else there
         try:
