@@ -74,6 +74,7 @@ def call_of(name: str, rows: int, classes: int) -> Call:
             "adversarial_logits": logits[1],
             "labels": labels,
         },
+        "distillation": {"student_logits": logits[0], "teacher_logits": logits[1]},
         "nll": {"log_probabilities": logits[0].log_softmax(1), "labels": labels},
     }
     positive = logits[1] > 0
