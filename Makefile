@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml clients/python/pyproject.toml constraints.txt
 	@if [ -n "$(TORCH_INDEX)" ]; then $(PIP) --no-deps torch --index-url "$(TORCH_INDEX)"; fi
 	@$(PIP) --editable '.[dev]' --editable ./clients/python
 	@echo "compiling the kernels (under a minute, once)"
-	@$(BIN)/python -c 'import lossd.engine'
+	@$(BIN)/python -c 'import lossd.engine, lossd.audit'
 	@touch $(STAMP)
 
 demo: $(STAMP) ## train on digits, post the outputs to every loss, print a table

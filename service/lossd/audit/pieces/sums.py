@@ -1,0 +1,98 @@
+"""Exact sums of floats: the same bits in any order."""
+
+from fractions import Fraction
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossd.audit.pieces._piece import Arrays
+from lossd.compiled import called, compiled
+
+LIMBS = 4
+MOST = 2.0**94  # of one number; beyond it, it counts as this
+_BASE, _MASK = 2.0**32, (1 << 32) - 1
+
+
+class Sums:
+    """Sums in fixed point, in units of 2^-64: every number is rounded once, to that, and no more.
+
+    Of any shape; each is four limbs of 32 bits in int64, of which the first has the sign. Up to
+    2^31 numbers are added at once. Numbers must not be NaN; infinite ones count as 2^94.
+    """
+
+    __slots__ = ("limbs",)
+
+    def __init__(self, *shape: int) -> None:
+        self.limbs: NDArray[np.int64] = np.zeros((*shape, LIMBS), np.int64)
+
+    def add(self, values: NDArray[np.float64], places: NDArray[np.int64] | None = None) -> None:
+        """Add numbers, each to the sum at its place of the flat array; without, to the first."""
+        flat = self.limbs.reshape(-1, LIMBS)
+        if places is None:
+            _add_up(np.ascontiguousarray(values), flat[0])
+        else:
+            _add_at(np.ascontiguousarray(values), places, flat)
+        normalise(flat)
+
+    def exactly(self) -> list[Fraction]:
+        """The sums, flat, as they are."""
+        return [exact(each) for each in self.limbs.reshape(-1, LIMBS)]
+
+    def values(self) -> NDArray[np.float64]:
+        """The sums, each rounded once."""
+        shape = self.limbs.shape[:-1]
+        return np.array([float(each) for each in self.exactly()]).reshape(shape)
+
+    def merge(self, other: Self) -> None:
+        """Add another's."""
+        self.limbs += other.limbs
+        normalise(self.limbs.reshape(-1, LIMBS))
+
+    def arrays(self) -> Arrays:
+        """The limbs."""
+        return {"limbs": self.limbs}
+
+    def restore(self, arrays: Arrays) -> None:
+        """Become what was kept. Raises `ValueError`."""
+        found = arrays["limbs"]
+        if found.dtype != np.int64 or found.shape != self.limbs.shape:
+            raise ValueError(f"not sums of shape {self.limbs.shape}")
+        self.limbs = found.copy()
+        normalise(self.limbs.reshape(-1, LIMBS))
+
+
+def exact(limbs: NDArray[np.int64]) -> Fraction:
+    """What four limbs are."""
+    a, b, c, d = (int(each) for each in limbs)
+    return Fraction((a << 96) + (b << 64) + (c << 32) + d, 1 << 64)
+
+
+def normalise(limbs: NDArray[np.int64]) -> None:
+    """Carry, in place, so that equal sums have equal limbs. (sums, 4)."""
+    for k in (3, 2, 1):
+        limbs[:, k - 1] += limbs[:, k] >> 32
+        limbs[:, k] &= _MASK
+
+
+@called()
+def _split(x: float, limbs: Any) -> None:
+    x = min(max(x, -MOST), MOST)
+    for k in range(LIMBS):
+        if k == 0:
+            x = x / _BASE
+        whole = np.floor(x) if k < LIMBS - 1 else np.rint(x)
+        limbs[k] += np.int64(whole)
+        x = (x - whole) * _BASE
+
+
+@compiled("void(float64[::1], int64[::1])")
+def _add_up(values: Any, limbs: Any) -> None:
+    for i in range(values.size):
+        _split(values[i], limbs)
+
+
+@compiled("void(float64[::1], int64[::1], int64[:, ::1])")
+def _add_at(values: Any, places: Any, limbs: Any) -> None:
+    for i in range(values.size):
+        _split(values[i], limbs[places[i]])

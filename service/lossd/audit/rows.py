@@ -1,0 +1,126 @@
+"""What metrics read: the usable rows of a chunk, measured once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossd.audit import _row_kernel as kernel
+from lossd.audit.chunk import Chunk, SliceColumn
+from lossd.audit.ids import Ids, hash_of
+from lossd.audit.setup import Scores
+
+FAULTS = {
+    kernel.NOT_FINITE: "not_finite",
+    kernel.IMPOSSIBLE: "no_possible_class",
+    kernel.BAD_LABEL: "label_out_of_range",
+}
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """Rows that no metric reads: what is wrong with each, and its id."""
+
+    faults: NDArray[np.uint8]
+    ids: Ids
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Usable rows, in the order that they came. All columns are float64 but where said.
+
+    - `log_p`: the log-probability of the label; -inf where it is 0. `miss`: 1 - p, without loss
+      near p = 1.
+    - `confidence`: the largest probability. `margin`: the label's probability minus the largest
+      other. `entropy`: in nats. `residual`: |p - onehot|^2, the square of EL2N.
+    - `log_sum_exp`: of logits; 0 of probabilities. `largest`, `smallest`, `total`: of the scores.
+    - `predicted`, `rank` (int64): the class of the largest score, the lowest of equals; how many
+      classes are before the label in that order.
+    """
+
+    scores: NDArray[Any]
+    labels: NDArray[np.int64]
+    ids: Ids
+    weights: NDArray[np.float64] | None
+    slices: Mapping[str, SliceColumn]
+    embeddings: NDArray[Any] | None
+    log_p: NDArray[np.float64]
+    miss: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    margin: NDArray[np.float64]
+    entropy: NDArray[np.float64]
+    residual: NDArray[np.float64]
+    log_sum_exp: NDArray[np.float64]
+    largest: NDArray[np.float64]
+    smallest: NDArray[np.float64]
+    total: NDArray[np.float64]
+    predicted: NDArray[np.int64]
+    rank: NDArray[np.int64]
+    seen: int
+    rejected: Rejected
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def hashes(self) -> NDArray[np.uint64]:
+        """64 bits of each row's id."""
+        return hash_of(self.ids)
+
+    @cached_property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether the label is the class of the largest score."""
+        found: NDArray[np.bool_] = self.predicted == self.labels
+        return found
+
+
+def measure(chunk: Chunk, scores: Scores) -> Rows:
+    """The usable rows of a chunk, and why the others are not."""
+    n = len(chunk)
+    columns = np.empty((kernel.FLOATS, n))
+    predicted, rank = np.empty(n, np.int64), np.empty(n, np.int64)
+    faults = np.empty(n, np.uint8)
+    run = kernel.measure_float32 if chunk.scores.dtype == np.float32 else kernel.measure_float64
+    run(chunk.scores, chunk.labels, scores == "logits", columns, predicted, rank, faults)
+    rejected = faults != kernel.USABLE
+    if not rejected.any():
+        return _rows(chunk, columns, predicted, rank, n, Rejected(faults[:0], chunk.ids[:0]))
+    kept = np.flatnonzero(~rejected)
+    whole = np.ascontiguousarray(columns[:, kept])
+    why = Rejected(faults[rejected], chunk.ids[rejected])
+    return _rows(chunk.rows(kept), whole, predicted[kept], rank[kept], n, why)
+
+
+def _rows(
+    chunk: Chunk,
+    columns: NDArray[np.float64],
+    predicted: NDArray[np.int64],
+    rank: NDArray[np.int64],
+    seen: int,
+    rejected: Rejected,
+) -> Rows:
+    return Rows(
+        chunk.scores,
+        chunk.labels,
+        chunk.ids,
+        chunk.weights,
+        chunk.slices,
+        chunk.embeddings,
+        columns[kernel.LOG_P],
+        columns[kernel.MISS],
+        columns[kernel.CONFIDENCE],
+        columns[kernel.MARGIN],
+        columns[kernel.ENTROPY],
+        columns[kernel.RESIDUAL],
+        columns[kernel.LOG_SUM_EXP],
+        columns[kernel.LARGEST],
+        columns[kernel.SMALLEST],
+        columns[kernel.TOTAL],
+        predicted,
+        rank,
+        seen,
+        rejected,
+    )
