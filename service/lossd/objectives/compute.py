@@ -1,0 +1,148 @@
+"""An objective, start to end: values, weights, one combined gradient, and what is said of both."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossd.engine import Bench
+from lossd.engine.blocks import is_cuttable
+from lossd.engine.plain import rows_in
+from lossd.engine.reduce import gradient_overflows
+from lossd.objectives.coefficients import Follower
+from lossd.objectives.gradients import Gradients, Graph, apart
+from lossd.objectives.gramian import Gramian, gramian_of
+from lossd.objectives.objective import OF_EACH_TERM, Objective, Term
+from lossd.objectives.parse import at_place
+from lossd.schema import Result, Warned, check_values
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What came of an objective.
+
+    - `results`: of the terms, without gradients; `weights` are what their values count.
+    - `gradients`: the combined ones, by the posted tensors' names.
+    - `gramians`: of the terms' own gradients by each tensor, if they were needed.
+    - `own`: these gradients, by the term's name, if they are wanted.
+    - `state`: what goes back in at the next step, as JSON values.
+    """
+
+    value: float
+    results: Mapping[str, Result]
+    weights: Mapping[str, float]
+    gradients: Mapping[str, Tensor]
+    gramians: Mapping[str, Gramian] = field(default_factory=dict)
+    own: Mapping[str, Gradients] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[Warned, ...] = ()
+
+
+def compute_objective(objective: Objective, bench: Bench | None = None) -> Computed:
+    """All of an objective. Raises what `check_values` raises of a term, with the term's place."""
+    bench = bench or Bench()
+    for term in objective.terms:
+        with at_place(term.at):
+            check_values(term.call)  # of all, before any computes
+    alone = {term.name for term in objective.terms if _goes_alone(term, bench)}
+    together = [term for term in objective.terms if term.name not in alone]
+    graph = Graph(objective, together, bench)
+    results = bench.on_device(lambda: {term.name: _forward(graph, term) for term in together})
+    own: dict[str, Gradients] = {}
+    for term in objective.terms:
+        if term.name in alone:
+            with at_place(term.at):
+                results[term.name], own[term.name] = apart(term, bench, objective.tensors)
+    weights, state = _weights_of(objective, results)
+    gramians: dict[str, Gramian] = {}
+    combined: Gradients = {}
+    if objective.wants(*OF_EACH_TERM):
+        own |= bench.on_device(lambda: {term.name: _backward(graph, term) for term in together})
+        own = {term.name: _filled(objective, term, own[term.name]) for term in objective.terms}
+        gramians = {name: gramian_of(name, own) for name in objective.wrt}
+    else:
+        of_graph = {term.name: weights[term.name] for term in together}
+        combined = bench.on_device(lambda: graph.backward(of_graph, objective.wrt))
+    combined = _summed(weights, own, combined)
+    gradients = {name: _as_asked(objective, name, combined) for name in objective.wrt}
+    value = sum(weighted(weights[name], result.value) for name, result in results.items())
+    warnings = (*_not_finite(value), *gradient_overflows(gradients))
+    return Computed(value, results, weights, gradients, gramians, own, state, warnings)
+
+
+def _forward(graph: Graph, term: Term) -> Result:
+    with at_place(term.at):
+        return graph.forward(term)
+
+
+def _backward(graph: Graph, term: Term) -> Gradients:
+    return graph.backward({term.name: 1.0}, term.leaves, keep=True)
+
+
+def _filled(objective: Objective, term: Term, gradients: Gradients) -> Gradients:
+    """With the zeros that no pass back brought."""
+    dtype = term.call.compute_dtype
+    zeros = {name: torch.zeros(objective.tensors[name].shape, dtype=dtype)
+             for name in term.leaves if name not in gradients}  # fmt: skip
+    return {**gradients, **zeros}
+
+
+def _not_finite(value: float) -> tuple[Warned, ...]:
+    return () if math.isfinite(value) else (Warned("nonfinite_value", f"the value is {value}"),)
+
+
+def _goes_alone(term: Term, bench: Bench) -> bool:
+    """Whether a term must not be in the graph, whose memory it would not fit."""
+    call = term.call
+    if call.is_linear:
+        return True
+    plain = call.options.mining is None and not call.extras and is_cuttable(call)
+    return plain and rows_in(bench.block_bytes, call) < call.item_shape[0]
+
+
+def _weights_of(
+    objective: Objective, results: Mapping[str, Result]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Each term's weight, and the new states of those that follow values."""
+    weights: dict[str, float] = {}
+    states: dict[str, Any] = {}
+    for term in objective.terms:
+        weight = term.weight
+        if isinstance(weight, Follower):
+            found, state = weight.controller.step(
+                weight.params, weight.state, results[term.name].value, results[weight.of].value
+            )
+            weights[term.name], states[term.name] = found, state.model_dump(mode="json")
+        else:
+            weights[term.name] = weight
+    return weights, {"weights": states} if states else {}
+
+
+def weighted(weight: float, value: float | None) -> float:
+    """What a term adds to the value: 0 where nothing counts, or it has no weight."""
+    return weight * value if weight and value is not None else 0.0
+
+
+def _summed(
+    weights: Mapping[str, float], own: Mapping[str, Gradients], first: Gradients
+) -> Gradients:
+    """The weighted sum of the terms' own gradients, added to what there is."""
+    total = dict(first)
+    for term, gradients in own.items():
+        if not weights[term]:
+            continue
+        for name, x in gradients.items():
+            scaled = x * weights[term]
+            total[name] = total[name] + scaled if name in total else scaled
+    return total
+
+
+def _as_asked(objective: Objective, name: str, gradients: Gradients) -> Tensor:
+    dtype = objective.wrt[name]
+    found = gradients.get(name)
+    if found is None:
+        return torch.zeros(objective.tensors[name].shape, dtype=dtype)
+    return found.to(dtype)
