@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lossd.engine import Bench
 from lossd.engine.blocks import is_cuttable
+from lossd.engine.compute import pick_kernel
 from lossd.engine.plain import rows_in
 from lossd.engine.reduce import gradient_overflows
 from lossd.objectives.coefficients import Follower
@@ -95,9 +96,9 @@ def _not_finite(value: float) -> tuple[Warned, ...]:
 
 
 def _goes_alone(term: Term, bench: Bench) -> bool:
-    """Whether a term must not be in the graph, whose memory it would not fit."""
+    """Whether a term is not in the graph: a kernel is faster, or memory would not hold it."""
     call = term.call
-    if call.is_linear:
+    if call.is_linear or pick_kernel(call, bench.device) is not None:
         return True
     plain = call.options.mining is None and not call.extras and is_cuttable(call)
     return plain and rows_in(bench.block_bytes, call) < call.item_shape[0]
@@ -135,8 +136,12 @@ def _summed(
         if not weights[term]:
             continue
         for name, x in gradients.items():
-            scaled = x * weights[term]
-            total[name] = total[name] + scaled if name in total else scaled
+            dtype = x.dtype if name not in total else total[name].dtype
+            if name not in total or torch.promote_types(dtype, x.dtype) != dtype:
+                scaled = x * weights[term]
+                total[name] = total[name] + scaled if name in total else scaled
+            else:  # which is nobody else's
+                total[name].add_(x, alpha=weights[term])
     return total
 
 
