@@ -76,7 +76,7 @@ def test_a_term_has_the_answer_of_a_call_of_its_own(http: httpx.Client) -> None:
     assert focal["weighted_value"] == pytest.approx(0.5 * cls["value"])
     assert got["state"]["weights"]["focal"]["other"] == cls["value"]
     assert got["gradients"].keys() == {"z", "b", "t", "w"}
-    assert got["gradients"]["w"] ["a"] == [0.0002, -0.0004]
+    assert got["gradients"]["w"]["a"] == [0.0002, -0.0004]
     assert got["gradients"]["w"]["c"][0] == pytest.approx([0.0006])
 
 
@@ -161,6 +161,16 @@ def test_what_a_step_answered_goes_into_the_next(http: httpx.Client) -> None:
     assert again[0]["terms"]["focal"]["weight"] == pytest.approx(ratio)
 
 
+def test_terms_are_balanced_and_the_certificate_comes_back(http: httpx.Client) -> None:
+    got = post(http, *TERMS, balance={"method": "pcgrad"})
+    assert got["balance"]["weights"].keys() == {"cls", "focal"}  # they share z
+    assert got["balance"]["certificate"]["smallest_inner_product"] > 0
+    first = post(http, *TERMS, balance={"method": "dwa"})
+    state = first["state"]["balance"]
+    again = post(http, *TERMS, balance={"method": "dwa", "state": state})
+    assert again["state"]["balance"]["step"] == state["step"] + 1
+
+
 def test_a_loss_s_own_state_comes_back_below_its_term(http: httpx.Client) -> None:
     term = {"name": "g", "loss": "gradient_harmonized", "params": {"bins": 3, "momentum": 0.5},
             "inputs": {"logits": "x", "targets": "u", "counts": "n"}}  # fmt: skip
@@ -194,7 +204,8 @@ BAD: list[tuple[str, Any, str, str]] = [
     ("a schedule beyond the parameter", FOCAL | {"params": {"gamma": {
         "schedule": "constant", "value": -1.0}}}, "bad_params", "terms[1].params.gamma"),
     ("a bad schedule of a parameter", FOCAL | {"params": {"gamma": {
-        "schedule": "linear", "from": 0.0, "steps": 3}}}, "bad_params", "terms[1].params.gamma.end"),
+        "schedule": "linear", "from": 0.0, "steps": 3}}}, "bad_params",
+     "terms[1].params.gamma.end"),
     ("a controller of a parameter", FOCAL | {"params": {"gamma": {"schedule": "loss_ratio"}}},
      "bad_option", "terms[1].params.gamma.schedule"),
     ("a weight in words", CLS | {"weight": "1"}, "bad_option", "terms[1].weight"),
@@ -270,9 +281,21 @@ WHOLE: list[tuple[str, Any, int, str]] = [
     ("a gradient of labels", {"terms": [CLS], "wrt": ["y"]}, 422, "wrt[0]"),
     ("a gradient of nothing", {"terms": [CLS], "wrt": ["z", "q"]}, 422, "wrt[1]"),
     ("wrt of numbers", {"terms": [CLS], "wrt": [1]}, 422, "wrt[0]"),
+    ("a balance in a word", {"terms": [CLS], "balance": "pcgrad"}, 422, "balance"),
+    ("no method", {"terms": [CLS], "balance": {}}, 422, "balance.method"),
+    ("an unknown method", {"terms": [CLS], "balance": {"method": "pcgrd"}}, 422, "balance.method"),
+    ("nothing is shared", {"terms": [CLS], "balance": {"method": "pcgrad"}}, 422, "balance.shared"),
+    ("labels are shared", {"terms": [CLS], "balance": {"method": "pcgrad", "shared": ["y"]}}, 422,
+     "balance.shared[0]"),
+    ("a term that is not there", {"terms": [CLS], "balance": {"method": "equal", "terms": ["a"]}},
+     422, "balance.terms[0]"),
+    ("a method's bad parameter", {"terms": [CLS], "balance": {"method": "cagrad", "shared": ["z"],
+     "params": {"c": "x"}}}, 422, "balance.params.c"),
+    ("another method's state", {"terms": [CLS], "balance": {"method": "dwa", "state": {
+     "method": "famo"}}}, 422, "balance.state.method"),
     ("tensors are a list", {"tensors": [], "terms": [CLS]}, 400, "tensors"),
     ("inputs for tensors", {"inputs": TENSORS, "terms": [CLS]}, 422, "inputs"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
