@@ -1,9 +1,9 @@
 """An objective of 20 terms over shared logits, in process, against its dearest term alone.
 
-Both alternate, and the median of each is reported with the ratio of the medians. `mix`: losses of
+On one thread, in turn; the median of each is reported, and their ratios. `mix`: losses of
 classifiers and what goes with them, by kernels and by plain functions; `alike`: cross-entropy, each
 of other labels, whose kernel makes one term very cheap; `plain`: the mix in float64, all of it in
-one graph, also against its terms one after another. One JSON line each.
+one graph. `one_by_one` is every term as a call of its own. One JSON line each.
 """
 
 import json
@@ -111,6 +111,7 @@ def measure(name: str, terms: list[dict[str, Any]], dtype: torch.dtype) -> dict[
 
 
 def main() -> None:
+    torch.set_num_threads(1)
     for name, terms, dtype in (
         ("mix", MIX, torch.float32),
         ("alike", ALIKE, torch.float32),

@@ -56,10 +56,17 @@ def compute_objective(objective: Objective, bench: Bench | None = None) -> Compu
     graph = Graph(objective, together, bench)
     results = bench.on_device(lambda: {term.name: _forward(graph, term) for term in together})
     own: dict[str, Gradients] = {}
+    combined = _Sum()
+    known = not objective.compares and objective.balance is None
     for term in objective.terms:
-        if term.name in alone:
-            with at_place(term.at):
-                results[term.name], own[term.name] = apart(term, bench, objective.tensors)
+        if term.name not in alone:
+            continue
+        with at_place(term.at):
+            results[term.name], found = apart(term, bench, objective.tensors)
+        if known and not isinstance(term.weight, Follower):
+            combined.add(found, term.weight)  # at once, so that only one is held
+        else:
+            own[term.name] = found
     results = {term.name: results[term.name] for term in objective.terms}
     weights, state = _weights_of(objective, results)
     if objective.compares:
@@ -72,14 +79,14 @@ def compute_objective(objective: Objective, bench: Bench | None = None) -> Compu
         weights = {name: x * (balancing.weights or {}).get(name, 1.0)
                    for name, x in weights.items()}  # fmt: skip
         state |= {"balance": balancing.answer.state} if balancing.answer.state else {}
-    combined: Gradients = {}
+    for name, found in own.items():
+        combined.add(found, weights[name])
     if not objective.compares:
         of_graph = {term.name: weights[term.name] for term in together}
-        combined = bench.on_device(lambda: graph.backward(of_graph, objective.wrt))
-    combined = _summed(weights, own, combined)
+        combined.add_last(bench.on_device(lambda: graph.backward(of_graph, objective.wrt)))
     if balancing is not None:
-        combined |= balancing.directions
-    gradients = {name: _as_asked(objective, name, combined) for name in objective.wrt}
+        combined.total |= balancing.directions
+    gradients = {name: _as_asked(objective, name, combined.total) for name in objective.wrt}
     value = _value(objective, weights, results, balancing)
     warnings = (*_not_finite(value), *gradient_overflows(gradients))
     gramians = {}
@@ -168,22 +175,30 @@ def weighted(weight: float, value: float | None) -> float:
     return weight * value if weight and value is not None else 0.0
 
 
-def _summed(
-    weights: Mapping[str, float], own: Mapping[str, Gradients], first: Gradients
-) -> Gradients:
-    """The weighted sum of the terms' own gradients, added to what there is."""
-    total = dict(first)
-    for term, gradients in own.items():
-        if not weights[term]:
-            continue
+class _Sum:
+    """A sum of gradients. Its tensors are its own until the last ones are added."""
+
+    def __init__(self) -> None:
+        self.total: Gradients = {}
+
+    def add(self, gradients: Gradients, weight: float) -> None:
+        """Add a term's gradients times its weight; of a weight of 0 nothing, whatever they are."""
+        if not weight:
+            return
         for name, x in gradients.items():
-            dtype = x.dtype if name not in total else total[name].dtype
-            if name not in total or torch.promote_types(dtype, x.dtype) != dtype:
-                scaled = x * weights[term]
-                total[name] = total[name] + scaled if name in total else scaled
-            else:  # which is nobody else's
-                total[name].add_(x, alpha=weights[term])
-    return total
+            held = self.total.get(name)
+            if held is None:
+                self.total[name] = x * weight
+            elif torch.promote_types(held.dtype, x.dtype) == held.dtype:
+                held.add_(x, alpha=weight)
+            else:
+                self.total[name] = held + x * weight
+
+    def add_last(self, gradients: Gradients) -> None:
+        """Add what may share memory with each other."""
+        for name, x in gradients.items():
+            held = self.total.get(name)
+            self.total[name] = x if held is None else held + x
 
 
 def _as_asked(objective: Objective, name: str, gradients: Gradients) -> Tensor:

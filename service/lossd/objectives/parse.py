@@ -204,7 +204,7 @@ class _Parser:
             )
         key = (name, text)
         if key not in self._gathered:
-            self._gathered[key] = x[rows]
+            self._gathered[key] = x.index_select(0, rows)
         return self._gathered[key]
 
     def _take(self, elements: int) -> None:
