@@ -129,6 +129,18 @@ def test_a_group_of_gradients_can_be_balanced_each_by_itself(http: httpx.Client)
         np.testing.assert_allclose(got["gradient"][name], combined, rtol=1e-12, atol=1e-15)
 
 
+def test_gramians_of_groups_are_added_up(http: httpx.Client) -> None:
+    one, other = np.array(ROWS), np.array([[1.0], [-1.0]])
+    groups = {"a": (one @ one.T).tolist(), "b": (other @ other.T).tolist()}
+    got = post(http, "mgda", {"inputs": {"gramian_groups": groups}}).json()
+    whole = np.hstack([one, other])
+    np.testing.assert_allclose(
+        got["weights"], balance("mgda", Tasks(gradients=whole)).weights, rtol=1e-12
+    )
+    vaccine = {"inputs": {"gramian_groups": groups}, "params": {"per_group": True}}
+    assert post(http, "gradvac", vaccine).json()["group_weights"].keys() == {"a", "b"}
+
+
 def test_comparing_has_every_method_or_says_why_not(http: httpx.Client) -> None:
     body = {
         "inputs": {"losses": LOSSES, "gradients": ROWS},
@@ -168,6 +180,13 @@ FAULTS: list[tuple[str, Any, int, str, str]] = [
     ("mgda", {"inputs": {"gramian": [[1, 2], [2, 1]]}}, 422, "out_of_range", "inputs.gramian"),
     ("mgda", {"inputs": {"gramian": [[-1]]}}, 422, "out_of_range", "inputs.gramian"),
     ("mgda", {"inputs": {"gramian": [[1e308]]}}, 422, "out_of_range", "inputs.gramian"),
+    ("mgda", {"inputs": {"gramian": [[1, 0, 0], [0, 1e-17, 5e-17], [0, 5e-17, 1e-17]]}}, 422,
+     "out_of_range", "inputs.gramian"),
+    ("mgda", {"inputs": {"gramian": [[0, 1e-9], [1e-9, 1]]}}, 422, "out_of_range",
+     "inputs.gramian"),
+    ("equal", {"inputs": {"losses": [1e308, 1e308]}}, 422, "out_of_range", "inputs"),
+    ("mgda", {"inputs": {"losses": [1e-300, 1], "gramian": gramian()},
+              "params": {"normalization": "loss"}}, 422, "out_of_range", "inputs.losses"),
     ("mgda", {"inputs": {"gradients": [[1e200]]}}, 422, "out_of_range", "inputs.gradients"),
     ("mgda", {"inputs": {"gramian": [[True]]}}, 422, "wrong_dtype", "inputs.gramian[0][0]"),
     ("mgda", {"inputs": {"gramian": 1.0}}, 422, "wrong_shape", "inputs.gramian"),

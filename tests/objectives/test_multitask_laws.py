@@ -186,10 +186,12 @@ def test_the_certificate_is_what_the_gradients_say(kind: str, seed: int, count: 
     answer = asked("pcgrad", Tasks(gradients=rows))
     certificate, direction = answer.certificate, answer.direction
     inner, lengths = rows @ direction, np.linalg.norm(rows, axis=1)
-    scale = np.abs(inner).max() + 1e-9
-    np.testing.assert_allclose(certificate.smallest_inner_product, inner.min(), atol=1e-9 * scale)
+    scale = float(np.abs(answer.weights) @ lengths) * lengths.max()
+    np.testing.assert_allclose(
+        certificate.smallest_inner_product, inner.min(), atol=1e-12 * scale + 1e-15
+    )
     size = lengths * np.linalg.norm(direction)
-    if (size > 1e-6).all():
+    if (size > 1e-6 * scale).all():
         np.testing.assert_allclose(certificate.cosines, inner / size, atol=1e-6)
         conflicts = rows @ rows.T / np.outer(lengths, lengths)
         np.testing.assert_allclose(certificate.conflicts, conflicts, atol=1e-12)

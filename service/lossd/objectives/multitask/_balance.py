@@ -116,38 +116,42 @@ def _solve(
     permutation: Any,
 ) -> Balanced:
     at = read_params(spec, {} if params is None else params)
-    draw = _draw(seed, permutation)
     before = read_state(spec, state, tasks.count)
-    given = _given(spec, tasks) | {"params": at}
+    given = _given(spec, tasks) | {"params": at} | _chance(spec, tasks, seed, permutation)
     if "state" in spec.takes:
         given["state"] = None if before is None else before.arrays
-    if "draw" in spec.takes:
-        given["draw"] = draw
-    if "orders" in spec.takes:
-        given["orders"] = draw.orders(tasks.count)
-    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+    with np.errstate(all="ignore"):  # what comes of it is looked at
         solved = spec.fn(**given)
         _check_answer(spec, solved)
+        weights, value, residual = solved.weights, solved.value, solved.residual
         direction = _direction(tasks, solved)
-        residual = None if solved.residual is None else float(solved.residual)
-        if residual is None and spec.residual is not None and solved.weights is not None:
-            residual = residual_of(spec, tasks, solved.weights, at)
-    residual = None if residual is None else residual + 0.0  # no negative zero
-    value = solved.value
-    if value is None and solved.weights is not None and tasks.losses is not None:
-        value = float(solved.weights @ tasks.losses)
+        if weights is not None:
+            if residual is None:
+                residual = residual_of(spec, tasks, weights, at)
+            if value is None and tasks.losses is not None:
+                value = float(weights @ tasks.losses)
+        residual = None if residual is None else float(residual) + 0.0  # no negative zero
+        certificate = certify(spec.equation, residual, tasks, weights, direction, common)
+    _check_finite(spec, value, residual, direction, *certificate.numbers)
     return Balanced(
         method=spec.name,
         params=at,
-        weights=solved.weights,
+        weights=weights,
         value=value,
         direction=direction,
         state=write_state(spec, solved.state, before),
-        certificate=certify(spec.equation, residual, tasks, solved.weights, direction, common),
+        certificate=certificate,
         param_gradients=solved.gradients,
         group_weights=solved.group_weights,
         warnings=(*warned, *solved.warnings),
     )
+
+
+def _chance(spec: Method, tasks: Tasks, seed: Any, permutation: Any) -> dict[str, Any]:
+    draw = _draw(seed, permutation)
+    if "draw" in spec.takes:
+        return {"draw": draw}
+    return {"orders": draw.orders(tasks.count)} if "orders" in spec.takes else {}
 
 
 def residual_of(spec: Method, tasks: Tasks, weights: Array, params: MethodParams) -> float | None:
@@ -236,11 +240,19 @@ def _direction(tasks: Tasks, solved: Solved) -> Array | None:
 
 
 def _check_answer(spec: Method, solved: Solved) -> None:
+    _check_finite(
+        spec,
+        solved.weights,
+        solved.direction,
+        *solved.gradients.values(),
+        *(solved.state or {}).values(),
+        *solved.group_weights.values(),
+    )
+
+
+def _check_finite(spec: Method, *numbers: Array | float | None) -> None:
     """Raises `OutOfRange` where an answer is beyond float64: the inputs are at fault."""
-    arrays = [solved.weights, solved.direction, *solved.gradients.values()]
-    arrays += [*(solved.state or {}).values(), *solved.group_weights.values()]
-    finite = all(np.isfinite(x).all() for x in arrays if x is not None)
-    if not finite or not np.isfinite(solved.value or 0.0):
+    if not all(np.isfinite(x).all() for x in numbers if x is not None):
         raise OutOfRange(
             f"the answer of {spec.name} is beyond float64",
             at="inputs",

@@ -15,7 +15,7 @@ from lossd.objectives.multitask._spectrum import cosines_of
 from lossd.objectives.multitask._tasks import Array
 from lossd.schema.call import Warned
 
-_STEPS = 500
+_STEPS = 400  # of Newton from the start, and of the way from there
 _STATIONARY = 64 * np.finfo(float).eps  # squared norm per task, of combined unit gradients
 
 
@@ -67,11 +67,16 @@ def _bargained(unit: Array, logs: Array, power: float) -> Array:
     """
     z = np.log(_root(unit))
     at, step = 1.0, 0.25
-    while at != power and step > 1e-6:
+    for _ in range(_STEPS):
+        if at == power or step < 1e-6:
+            break
         there = at * float(np.exp(np.clip(np.log(power / at), -step, step)))
         there = power if abs(there - power) < 1e-12 else there
-        slope = -np.linalg.solve(_jacobian(unit, z, at), z - logs)
-        moved = _corrected(unit, logs, z + (there - at) * slope, there)
+        try:
+            slope = -np.linalg.solve(_jacobian(unit, z, at), z - logs)
+            moved = _corrected(unit, logs, z + (there - at) * slope, there)
+        except np.linalg.LinAlgError:
+            moved = None
         if moved is None:
             step *= 0.5
         else:
@@ -115,7 +120,10 @@ def _root(unit: Array) -> Array:
             best, miss = y, error
         if error <= 4 * np.finfo(float).eps or (error < 1e-9 and vain > 2):
             break
-        step = -y * _solved(unit * y * y[:, None] + np.eye(len(y)), y * slope)
+        try:
+            step = -y * _solved(unit * y * y[:, None] + np.eye(len(y)), y * slope)
+        except np.linalg.LinAlgError:  # near a stationary point y is so large that 1 is rounding
+            break
         length = np.sqrt(max(float(-(slope @ step)), 0.0))
         # What falls, y.C y / 2 - sum(log y), is self-concordant: this much of a step is safe.
         y = y + step / (1.0 if length < 0.25 else 1.0 + length)

@@ -30,6 +30,16 @@ class Certificate:
     stationarity: float | None = None
     conflicts: Array | None = None
 
+    @property
+    def numbers(self) -> tuple[Array | float | None, ...]:
+        """All that are numbers."""
+        return (
+            self.cosines,
+            self.smallest_inner_product,
+            self.stationarity,
+            self.conflicts,
+        )
+
     def as_json(self) -> dict[str, Any]:
         """What JSON holds of it."""
         return {

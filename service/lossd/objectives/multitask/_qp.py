@@ -1,7 +1,7 @@
 """The two quadratic programs of the methods, by non-negative least squares on a factor."""
 
 import numpy as np
-from scipy.optimize import nnls
+from scipy.optimize import lsq_linear, nnls
 
 from lossd.objectives.multitask._spectrum import cosines_of
 from lossd.objectives.multitask._tasks import Array
@@ -20,7 +20,10 @@ def factor(gramian: Array) -> Array:
 
 def non_negative(matrix: Array, target: Array) -> Array:
     """The x >= 0 of least |matrix @ x - target|."""
-    found: Array = nnls(matrix, target, maxiter=50 * matrix.shape[1])[0]
+    try:
+        found: Array = nnls(matrix, target, maxiter=50 * matrix.shape[1])[0]
+    except RuntimeError:  # it cycles between columns that are the same to rounding
+        found = np.maximum(lsq_linear(matrix, target, (0.0, np.inf), tol=1e-15).x, 0.0)
     return found
 
 

@@ -12,8 +12,9 @@ from lossd.schema.call import Warned
 
 Array = NDArray[np.float64]
 MOST_TASKS = 256
-SYMMETRY_TOLERANCE = 1e-5  # of the largest element: what float32 leaves of a sum over parameters
-EIGENVALUE_TOLERANCE = 1e-5  # of the largest eigenvalue, likewise
+SYMMETRY_TOLERANCE = 1e-5  # of the norms' product: what float32 leaves of a sum over parameters
+EIGENVALUE_TOLERANCE = 1e-5  # of the cosines' largest eigenvalue, likewise
+SMALLEST_NORM = 1e-145  # of a gradient that is not 0: the square of its square is a float64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +108,7 @@ def checked(tasks: Tasks) -> tuple[Tasks, tuple[Warned, ...]]:
             expected="a gramian, or gradients, or gramian groups",
             got="more than one of them",
         )
+    tasks = _widened(tasks)
     count = tasks.count
     if not 1 <= count <= MOST_TASKS:
         raise TooLarge(
@@ -135,6 +137,22 @@ def checked(tasks: Tasks) -> tuple[Tasks, tuple[Warned, ...]]:
     return replace(tasks, gramian=gramian, groups=groups), tuple(warned)
 
 
+def _widened(tasks: Tasks) -> Tasks:
+    """In float64, whatever the caller's arrays are."""
+
+    def wide(array: Any) -> Any:
+        return None if array is None else np.asarray(array, np.float64)
+
+    return replace(
+        tasks,
+        losses=wide(tasks.losses),
+        gramian=wide(tasks.gramian),
+        gradients=wide(tasks.gradients),
+        groups={name: wide(each) for name, each in tasks.groups.items()},
+        norms=wide(tasks.norms),
+    )
+
+
 def _check_array(name: str, array: Array | None, shape: tuple[int, ...], member: str = "") -> None:
     if array is None:
         return
@@ -161,10 +179,34 @@ def _gramian(name: str, member: str, given: Array, count: int, warned: list[Warn
     size = float(np.abs(given).max())
     if size > 1e300:
         raise OutOfRange("too large", at=at, expected="at most 1e300", got=f"{size:g}")
-    if size == 0.0:
-        return np.zeros((count, count))
-    unit = given / size
-    difference = np.abs(unit - unit.T)
+    lengths = np.sqrt(np.maximum(np.diag(given), 0.0))
+    lengths = np.where(lengths > SMALLEST_NORM, lengths, 0.0)
+    inverse = np.divide(1.0, lengths, out=np.zeros(count), where=lengths > 0)
+    # To each element the product of the norms is what rounding is relative to.
+    cosines = (inverse[:, None] * given) * inverse
+    _check_symmetry(at, given, cosines, size)
+    cosines = 0.5 * (cosines + cosines.T)
+    values, vectors = np.linalg.eigh(cosines)
+    none = ~(lengths > 0)
+    stray = float(np.abs(given[none]).max(initial=0.0))
+    if values[0] < -EIGENVALUE_TOLERANCE * max(values[-1], 1.0) or stray > SMALLEST_NORM * size:
+        raise OutOfRange(
+            "the Gramian has a negative eigenvalue, so it is of no gradients",
+            at=at,
+            expected="a smallest eigenvalue of 0 or more, to rounding by float32",
+            got=f"{float(np.linalg.eigvalsh(0.5 * (given + given.T))[0]):g}",
+        )
+    if values[0] < -32 * count * np.finfo(float).eps * max(values[-1], 1.0):
+        detail = f"{at}: it has negative eigenvalues, as of rounding; they are taken as 0"
+        warned.append(Warned("gramian_rounded", detail))
+        cosines = (vectors * np.maximum(values, 0.0)) @ vectors.T
+        cosines = 0.5 * (cosines + cosines.T)
+    made: Array = (lengths[:, None] * cosines) * lengths
+    return made
+
+
+def _check_symmetry(at: str, given: Array, cosines: Array, size: float) -> None:
+    difference = np.maximum(np.abs(cosines - cosines.T), np.abs(given - given.T) / (size or 1.0))
     if difference.max() > SYMMETRY_TOLERANCE:
         where = [int(i) for i in np.unravel_index(int(difference.argmax()), difference.shape)]
         raise OutOfRange(
@@ -174,25 +216,3 @@ def _gramian(name: str, member: str, given: Array, count: int, warned: list[Warn
             got=f"{given[where[0], where[1]]:g} and {given[where[1], where[0]]:g}",
             indices=[where],
         )
-    unit = 0.5 * (unit + unit.T)
-    values, vectors = np.linalg.eigh(unit)
-    largest = max(float(values[-1]), 0.0)
-    if values[0] < -EIGENVALUE_TOLERANCE * largest or largest == 0.0:
-        raise OutOfRange(
-            "the Gramian has a negative eigenvalue, so it is of no gradients",
-            at=at,
-            expected=f"a smallest eigenvalue of at least -{EIGENVALUE_TOLERANCE:g} of the largest",
-            got=f"{values[0] * size:g}",
-        )
-    if values[0] < -32 * count * np.finfo(float).eps * largest:
-        warned.append(
-            Warned(
-                "gramian_rounded",
-                f"{at}: its smallest eigenvalue is {values[0] * size:g}; negative ones are taken "
-                "as 0",
-            )
-        )
-        unit = (vectors * np.maximum(values, 0.0)) @ vectors.T
-        unit = 0.5 * (unit + unit.T)
-    made: Array = unit * size
-    return made

@@ -37,7 +37,8 @@ def residual(weights: Array, gramian: Array, count: int, params: CAGradParams) -
     bound = min(_dual(unit, mean, params.c * length, each) for each in candidates)
     if params.c == 0.0:
         bound = float((unit @ mean).min())
-    return max(float(outside), bound - float((unit @ weights).min()), 0.0)
+    gap = max(float(outside), bound - float((unit @ weights).min()), 0.0)
+    return gap / (1.0 + params.c)
 
 
 def _dual(gramian: Array, mean: Array, radius: float, point: Array) -> float:
@@ -50,7 +51,7 @@ def _dual(gramian: Array, mean: Array, radius: float, point: Array) -> float:
     r"c \lVert g_0 \rVert,\quad g_0 = \tfrac1K \sum_k g_k",
     source="Liu et al. 2021, arXiv:2110.14048, eq. 3 and algorithm 1",
     equation="the duality gap: the least of the g_k.d against the bound that the dual gives, and "
-    "the distance from the ball, both relative to the largest gradient's squared norm",
+    "the distance from the ball, relative to 1 + c times the largest gradient's squared norm",
     residual=residual,
 )
 def cagrad(*, gramian: Array, count: int, params: CAGradParams) -> Solved:
@@ -67,13 +68,17 @@ def cagrad(*, gramian: Array, count: int, params: CAGradParams) -> Solved:
     radius = params.c * float(np.linalg.norm(center))
     if radius <= 1e-15:
         return Solved(weights=mean)
-    if float(np.linalg.norm(columns @ hull_point(columns))) <= 1e-8:
-        projected = project_on_dual_cone(columns, mean)
-        if float(np.linalg.norm(columns @ (projected - mean))) <= radius:
-            return Solved(weights=projected)
     point = _dual_point(columns, center, radius)
     norm = float(np.linalg.norm(columns @ point))
-    return Solved(weights=mean + radius / norm * point if norm > 0 else mean)
+    found = mean + radius / norm * point if norm > 0 else mean
+    if norm > 1e-6:
+        return Solved(weights=found)
+    # Near a stationary point the direction of g_w is rounding: what solves the problem better.
+    projected = project_on_dual_cone(columns, mean)
+    if float(np.linalg.norm(columns @ (projected - mean))) > (1.0 + 1e-9) * radius:
+        return Solved(weights=found)
+    misses = [residual(each, gramian, count, params) for each in (projected, found)]
+    return Solved(weights=projected if misses[0] <= misses[1] else found)
 
 
 def _dual_point(columns: Array, center: Array, radius: float) -> Array:

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from lossd.errors import MissingInput
+from lossd.errors import MissingInput, OutOfRange
 from lossd.objectives.multitask._catalog import MethodParams, Solved, method
 from lossd.objectives.multitask._qp import hull_residual, smallest_in_hull
 from lossd.objectives.multitask._tasks import Array
@@ -35,6 +35,8 @@ def _normalized(gramian: Array, losses: Array | None, params: MgdaParams) -> Arr
         check_above(losses, np.zeros(len(losses)), "gradients are divided by it")
         divisors = divisors * losses
     made: Array = gramian / divisors[:, None] / divisors
+    if not np.isfinite(made).all():
+        raise OutOfRange("gradients divided by losses are beyond float64", at="inputs.losses")
     return made
 
 
