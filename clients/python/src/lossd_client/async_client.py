@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lossd_client import _calls
 from lossd_client import batch as batches
+from lossd_client import objective as objectives
 from lossd_client._arrays import ArrayLike
 from lossd_client._memory import Kind
 from lossd_client._retry import Retry
@@ -19,6 +20,7 @@ from lossd_client._shared import LEAST_BYTES, Steps, shared_calls
 from lossd_client._wire import pack_all
 from lossd_client.batch import Batch, Call
 from lossd_client.errors import LossdError
+from lossd_client.objective import Balance, ObjectiveResult, Schedule, Term
 from lossd_client.result import Result, Sent
 
 if TYPE_CHECKING:
@@ -158,6 +160,39 @@ class AsyncClient:
         """Compute one loss at several parameters, as of `Client`."""
         asked = batches.ask_sweep(call, points)
         return batches.read_sweep(await self._send(asked.request), asked)
+
+    async def objective(
+        self,
+        terms: Sequence[Term],
+        tensors: Mapping[str, ArrayLike],
+        *,
+        step: int | None = None,
+        outputs: Sequence[str] | None = None,
+        wrt: Sequence[str] | None = None,
+        balance: Balance | None = None,
+        state: Mapping[str, Any] | None = None,
+        gradient_dtype: str | None = None,
+        nonfinite: str | None = None,
+    ) -> ObjectiveResult:
+        """Compute several losses of named tensors as one, as of `Client`."""
+        request = objectives.ask(
+            terms,
+            tensors,
+            state=state,
+            balance=balance,
+            step=step,
+            outputs=None if outputs is None else list(outputs),
+            wrt=None if wrt is None else list(wrt),
+            gradient_dtype=gradient_dtype,
+            nonfinite=nonfinite,
+        )
+        return objectives.read(await self._send(request))
+
+    async def schedule(self, schedule: Schedule, steps: Sequence[int]) -> NDArray[np.float64]:
+        """The coefficients of a schedule at some steps, as of `Client`."""
+        body = {"params": dict(schedule.params), "steps": list(steps)}
+        answer = await self._send(_calls.json_request(f"/v1/schedules/{schedule.name}", body))
+        return np.array(answer.json()["values"], np.float64)
 
     def empty(self, shape: int | Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
         """An array that calls take from where it is, as of `Client`."""

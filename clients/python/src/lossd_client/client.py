@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lossd_client import _calls
 from lossd_client import batch as batches
+from lossd_client import objective as objectives
 from lossd_client._arrays import ArrayLike
 from lossd_client._memory import Kind
 from lossd_client._retry import Retry
@@ -19,6 +20,7 @@ from lossd_client._shared import LEAST_BYTES, Steps, shared_calls
 from lossd_client._wire import pack_all
 from lossd_client.batch import Batch, Call
 from lossd_client.errors import LossdError
+from lossd_client.objective import Balance, ObjectiveResult, Schedule, Term
 from lossd_client.result import Result, Sent
 from lossd_client.transport import SocketTransport
 
@@ -171,6 +173,56 @@ class Client:
         """
         asked = batches.ask_sweep(call, points)
         return batches.read_sweep(self._send(asked.request), asked)
+
+    def objective(
+        self,
+        terms: Sequence[Term],
+        tensors: Mapping[str, ArrayLike],
+        *,
+        step: int | None = None,
+        outputs: Sequence[str] | None = None,
+        wrt: Sequence[str] | None = None,
+        balance: Balance | None = None,
+        state: Mapping[str, Any] | None = None,
+        gradient_dtype: str | None = None,
+        nonfinite: str | None = None,
+    ) -> ObjectiveResult:
+        """Compute several losses of named tensors as one, and the gradient of their weighted sum.
+
+            >>> terms = [Term("cross_entropy", {"logits": "z", "labels": "y"}, "main"),
+            ...          Term("l2_penalty", {"weights": "w"}, "decay", weight=1e-4)]
+            >>> found = client.objective(terms, {"z": logits, "y": labels, "w": weights})
+            >>> found.value, found.gradients["z"], found.terms["decay"].weighted_value
+
+        - `step`: that schedules are taken at. `state`: that of the last step's answer.
+        - `outputs`: "norms", "shares", "cosines", "rows" and "term_gradients" beside "value" and
+          "gradients". `wrt`: names of tensors.
+
+        Raises what `compute` raises.
+        """
+        request = objectives.ask(
+            terms,
+            tensors,
+            state=state,
+            balance=balance,
+            step=step,
+            outputs=None if outputs is None else list(outputs),
+            wrt=None if wrt is None else list(wrt),
+            gradient_dtype=gradient_dtype,
+            nonfinite=nonfinite,
+        )
+        return objectives.read(self._send(request))
+
+    def schedule(self, schedule: Schedule, steps: Sequence[int]) -> NDArray[np.float64]:
+        """The coefficients of a schedule at some steps.
+
+            >>> client.schedule(Schedule("linear", start=0.0, end=1.0, steps=10), range(11))
+
+        Raises what `compute` raises.
+        """
+        body = {"params": dict(schedule.params), "steps": list(steps)}
+        answer = self._send(_calls.json_request(f"/v1/schedules/{schedule.name}", body))
+        return np.array(answer.json()["values"], np.float64)
 
     def empty(self, shape: int | Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
         """An array of any content, in shared memory where there is some, else as of `np.empty`.
