@@ -12,7 +12,7 @@ from lossd_client import AsyncClient, BadOption, Client, Schedule, Term
 TENSORS = {
     "z": np.array([[2.0, 0.5, -1.0], [0.1, 1.2, 0.3], [0.4, -0.2, 0.9]]),
     "y": np.array([0, 1, 2]),
-    "w": {"a": [1.0, -2.0], "b": [0.5]},
+    "w": {"a": np.array([1.0, -2.0]), "b": np.array([0.5])},
 }
 TERMS = [
     Term("cross_entropy", {"logits": "z", "labels": "y"}, "main", rows="y > 0"),
@@ -54,7 +54,11 @@ def test_an_objective_is_what_json_answers(ask: Any, http: httpx.Client) -> None
          "weight": 0.4, "params": {"gamma": 1.5}},
         {"loss": "l2_penalty", "inputs": {"weights": "w"}, "weight": 0.01},
     ]  # fmt: skip
-    tensors = {"z": TENSORS["z"].tolist(), "y": TENSORS["y"].tolist(), "w": TENSORS["w"]}
+    tensors = {
+        "z": TENSORS["z"].tolist(),
+        "y": TENSORS["y"].tolist(),
+        "w": {k: x.tolist() for k, x in TENSORS["w"].items()},
+    }
     body = {"tensors": tensors, "terms": terms, "outputs": outputs, "dtype": "float64"}
     want = http.post("/v1/objectives", json=body).json()
     assert found.value == want["value"] and found.step == 4 and found.state == {}
