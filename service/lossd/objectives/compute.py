@@ -10,8 +10,10 @@ from torch import Tensor
 
 from lossd.engine import Bench
 from lossd.engine.blocks import is_cuttable
+from lossd.engine.compute import pick_kernel
 from lossd.engine.plain import rows_in
 from lossd.engine.reduce import gradient_overflows
+from lossd.objectives.balancing import Balance, Balancing, balanced
 from lossd.objectives.coefficients import Follower
 from lossd.objectives.gradients import Gradients, Graph, apart
 from lossd.objectives.gramian import Gramian, gramian_of
@@ -29,6 +31,7 @@ class Computed:
     - `gramians`: of the terms' own gradients by each tensor, if they were needed.
     - `own`: these gradients, by the term's name, if they are wanted.
     - `state`: what goes back in at the next step, as JSON values.
+    - `balancing`: what a method made of the terms, if they are balanced by one.
     """
 
     value: float
@@ -39,6 +42,7 @@ class Computed:
     own: Mapping[str, Gradients] = field(default_factory=dict)
     state: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[Warned, ...] = ()
+    balancing: Balancing | None = None
 
 
 def compute_objective(objective: Objective, bench: Bench | None = None) -> Computed:
@@ -56,21 +60,59 @@ def compute_objective(objective: Objective, bench: Bench | None = None) -> Compu
         if term.name in alone:
             with at_place(term.at):
                 results[term.name], own[term.name] = apart(term, bench, objective.tensors)
+    results = {term.name: results[term.name] for term in objective.terms}
     weights, state = _weights_of(objective, results)
-    gramians: dict[str, Gramian] = {}
-    combined: Gradients = {}
-    if objective.wants(*OF_EACH_TERM):
+    if objective.compares:
         own |= bench.on_device(lambda: {term.name: _backward(graph, term) for term in together})
         own = {term.name: _filled(objective, term, own[term.name]) for term in objective.terms}
-        gramians = {name: gramian_of(name, own) for name in objective.wrt}
-    else:
+    balancing = None
+    if objective.balance is not None:
+        with at_place("balance"):
+            balancing = _balanced(objective, objective.balance, weights, results, own)
+        weights = {name: x * (balancing.weights or {}).get(name, 1.0)
+                   for name, x in weights.items()}  # fmt: skip
+        state |= {"balance": balancing.answer.state} if balancing.answer.state else {}
+    combined: Gradients = {}
+    if not objective.compares:
         of_graph = {term.name: weights[term.name] for term in together}
         combined = bench.on_device(lambda: graph.backward(of_graph, objective.wrt))
     combined = _summed(weights, own, combined)
+    if balancing is not None:
+        combined |= balancing.directions
     gradients = {name: _as_asked(objective, name, combined) for name in objective.wrt}
-    value = sum(weighted(weights[name], result.value) for name, result in results.items())
+    value = _value(objective, weights, results, balancing)
     warnings = (*_not_finite(value), *gradient_overflows(gradients))
-    return Computed(value, results, weights, gradients, gramians, own, state, warnings)
+    gramians = {}
+    if objective.wants(*OF_EACH_TERM):
+        gramians = {name: gramian_of(name, own) for name in objective.wrt}
+    return Computed(value, results, weights, gradients, gramians, own, state, warnings, balancing)
+
+
+def _balanced(
+    objective: Objective,
+    asked: Balance,
+    weights: Mapping[str, float],
+    results: Mapping[str, Result],
+    own: Mapping[str, Gradients],
+) -> Balancing:
+    values = {name: weighted(weights[name], results[name].value) for name in objective.tasks}
+    shapes = {name: objective.tensors[name].shape for name in objective.shared}
+    return balanced(asked, objective.shared, values, weights, own, shapes)
+
+
+def _value(
+    objective: Objective,
+    weights: Mapping[str, float],
+    results: Mapping[str, Result],
+    balancing: Balancing | None,
+) -> float:
+    """The weighted sum, in which a method's own value stands for the terms that it balances."""
+    of_method = None if balancing is None else balancing.answer.value
+    added = 0.0 if of_method is None else of_method
+    for name, result in results.items():
+        if of_method is None or name not in objective.tasks:
+            added += weighted(weights[name], result.value)
+    return added
 
 
 def _forward(graph: Graph, term: Term) -> Result:
@@ -95,9 +137,9 @@ def _not_finite(value: float) -> tuple[Warned, ...]:
 
 
 def _goes_alone(term: Term, bench: Bench) -> bool:
-    """Whether a term must not be in the graph, whose memory it would not fit."""
+    """Whether a term is not in the graph: a kernel is faster, or memory would not hold it."""
     call = term.call
-    if call.is_linear:
+    if call.is_linear or pick_kernel(call, bench.device) is not None:
         return True
     plain = call.options.mining is None and not call.extras and is_cuttable(call)
     return plain and rows_in(bench.block_bytes, call) < call.item_shape[0]
@@ -135,8 +177,12 @@ def _summed(
         if not weights[term]:
             continue
         for name, x in gradients.items():
-            scaled = x * weights[term]
-            total[name] = total[name] + scaled if name in total else scaled
+            dtype = x.dtype if name not in total else total[name].dtype
+            if name not in total or torch.promote_types(dtype, x.dtype) != dtype:
+                scaled = x * weights[term]
+                total[name] = total[name] + scaled if name in total else scaled
+            else:  # which is nobody else's
+                total[name].add_(x, alpha=weights[term])
     return total
 
 

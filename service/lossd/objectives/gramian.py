@@ -52,10 +52,11 @@ class Gramian:
 def gramian_of(name: str, own: Mapping[str, Mapping[str, Tensor]]) -> Gramian:
     """Of the terms that have a gradient by the tensor of that name."""
     terms = tuple(term for term, gradients in own.items() if name in gradients)
-    return Gramian(terms, _products([own[term][name].reshape(-1) for term in terms]))
+    return Gramian(terms, products_of([own[term][name].reshape(-1) for term in terms]))
 
 
-def _products(flat: Sequence[Tensor]) -> NDArray[np.float64]:
+def products_of(flat: Sequence[Tensor]) -> NDArray[np.float64]:
+    """The inner products of vectors, in float64: (count, count)."""
     count = len(flat)
     total = torch.zeros(count, count, dtype=torch.float64)
     length = flat[0].numel() if flat else 0

@@ -8,6 +8,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from lossd.objectives.balancing import Balance
 from lossd.objectives.coefficients import Weight
 from lossd.objectives.schedules import LAST_STEP
 from lossd.schema import Call
@@ -48,6 +49,11 @@ class ObjectiveOptions(BaseModel):
         "refuse", description="What to do with NaN and infinities that a loss does not allow."
     )
 
+    @property
+    def wants_gradients(self) -> bool:
+        """Whether any gradient is needed for what is answered."""
+        return bool({"gradients", *OF_EACH_TERM} & {*self.outputs})
+
 
 @dataclass(frozen=True, slots=True)
 class Term:
@@ -81,13 +87,25 @@ class Term:
 class Objective:
     """All terms, whose values are still to be checked.
 
-    `wrt` are the posted tensors whose gradients are wanted, with the dtypes of these.
+    - `wrt`: the posted tensors whose gradients are answered, with the dtypes of these.
+    - `shared`: those whose gradients the method of `balance` compares, answered or not.
+    - `tasks`: the names of the terms that it balances.
     """
 
     tensors: Mapping[str, Tensor]
     terms: tuple[Term, ...]
     options: ObjectiveOptions
     wrt: Mapping[str, torch.dtype]
+    balance: Balance | None = None
+    shared: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+
+    @property
+    def compares(self) -> bool:
+        """Whether each term's own gradients are needed."""
+        return self.wants(*OF_EACH_TERM) or (
+            self.balance is not None and self.balance.needs_gradients
+        )
 
     def wants(self, *outputs: Output) -> bool:
         """Whether any of these is asked for."""

@@ -1,6 +1,7 @@
 """Message to `Objective`: everything is checked but the numbers in the tensors."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -11,8 +12,9 @@ from torch import Tensor
 
 from lossd.errors import BadOption, LossdError, TooLarge, WrongShape
 from lossd.losses import LossSpec, Shared, find
+from lossd.objectives.balancing import Balance, check_shared, read_balance
 from lossd.objectives.coefficients import read_weight, scheduled
-from lossd.objectives.objective import OF_EACH_TERM, Objective, ObjectiveOptions, Term
+from lossd.objectives.objective import Objective, ObjectiveOptions, Term
 from lossd.objectives.selection import Selection, parse_selection
 from lossd.schema import parse_call
 from lossd.schema.named import loss_of, members_of, names_of, sources_of, within
@@ -47,10 +49,43 @@ def parse_objective(message: Message, *, most_terms: int, most_elements: int) ->
         expected = f"at most {most_terms} (LOSSD_MAX_BATCH_CALLS)"
         raise TooLarge("too many terms", at="terms", expected=expected, got=str(len(terms)))
     names = names_of(terms, "terms")
+    with at_place("balance"):
+        balance = read_balance(message.fields.get("balance"), names)
     parser = _Parser(message, options, names, most_elements)
     found = [parser.term(i, each) for i, each in enumerate(terms)]
-    wrt = _wrt_of(message, options, found)
-    return Objective(message.tensors, tuple(_narrowed(term, wrt) for term in found), options, wrt)
+    possible = _possible(found)
+    asked = options.wrt
+    wrt = _named(message, possible, asked, "wrt") if options.wants_gradients else {}
+    shared: tuple[str, ...] = ()
+    if balance is not None and balance.needs_gradients:
+        with at_place("balance"):
+            among = possible if asked is None else _named(message, possible, asked, "wrt")
+            shared = _shared(message, balance, possible, among, found)
+            check_shared(shared, balance)
+    wanted = {*wrt, *shared}
+    return Objective(
+        message.tensors,
+        tuple(_narrowed(term, wanted) for term in found),
+        options,
+        {name: _dtype(options, dtype) for name, dtype in wrt.items()},
+        balance,
+        shared,
+        () if balance is None else _tasks(balance, shared, found),
+    )
+
+
+def _tasks(balance: Balance, shared: tuple[str, ...], terms: list[Term]) -> tuple[str, ...]:
+    """The names of the terms that are balanced, in the order of the terms."""
+    if balance.terms is not None:
+        return tuple(term.name for term in terms if term.name in balance.terms)
+    takes_all = not balance.needs_gradients
+    return tuple(x.name for x in terms if takes_all or not {*shared}.isdisjoint(x.leaves))
+
+
+def _dtype(options: ObjectiveOptions, own: torch.dtype) -> torch.dtype:
+    asked = options.gradient_dtype
+    found: torch.dtype = getattr(torch, asked) if asked else own
+    return found
 
 
 def _options_of(fields: Mapping[str, Any]) -> ObjectiveOptions:
@@ -191,37 +226,49 @@ def _place_of(key: str) -> str:
     return key if key == "row_weights" else f"inputs.{key.replace('/', '.', 1)}"[:200]
 
 
-def _wrt_of(
-    message: Message, options: ObjectiveOptions, terms: list[Term]
-) -> dict[str, torch.dtype]:
-    """The tensors whose gradients are wanted, and their dtypes."""
+def _possible(terms: list[Term]) -> dict[str, torch.dtype]:
+    """The tensors that gradients can be had of, and the dtypes of these."""
     possible: dict[str, torch.dtype] = {}
     for term in terms:
         for key in term.call.wrt:
             possible.setdefault(term.sources[key], term.call.inputs[key].dtype)
-    wanted = set(possible)
-    if options.wrt is not None:
-        wanted = set()
-        for i, name in enumerate(options.wrt):
-            named = {name, *members_of(message, name)} & possible.keys()
-            if not named:
-                raise BadOption(
-                    f"no gradient with respect to {name[:100]!r}",
-                    at=f"wrt[{i}]",
-                    expected=f"one of {', '.join(possible)}"[:200],
-                    got=name[:100],
-                )
-            wanted |= named
-    if not {"gradients", *OF_EACH_TERM} & {*options.outputs}:
-        return {}
-    asked = options.gradient_dtype
-    return {
-        name: getattr(torch, asked) if asked else possible[name]
-        for name in message.tensors
-        if name in wanted
-    }
+    return possible
 
 
-def _narrowed(term: Term, wrt: Mapping[str, Any]) -> Term:
-    keys = tuple(key for key in term.call.wrt if term.sources[key] in wrt)
+def _named(
+    message: Message, possible: Mapping[str, torch.dtype], names: list[str] | None, at: str
+) -> dict[str, torch.dtype]:
+    """Those of the possible tensors that are named, groups by their name; None is all of them.
+
+    In the order of the body. Raises `BadOption`.
+    """
+    wanted = set(possible) if names is None else set()
+    for i, name in enumerate(names or ()):
+        named = {name, *members_of(message, name)} & possible.keys()
+        if not named:
+            raise BadOption(
+                f"no gradient with respect to {name[:100]!r}",
+                at=f"{at}[{i}]",
+                expected=f"one of {', '.join(possible)}"[:200],
+                got=name[:100],
+            )
+        wanted |= named
+    return {name: possible[name] for name in message.tensors if name in wanted}
+
+
+def _shared(
+    message: Message,
+    balance: Balance,
+    possible: Mapping[str, torch.dtype],
+    wrt: Mapping[str, torch.dtype],
+    terms: list[Term],
+) -> tuple[str, ...]:
+    if balance.shared is not None:
+        return tuple(_named(message, possible, balance.shared, "shared"))
+    takers = Counter(name for term in terms for name in term.leaves)
+    return tuple(name for name in wrt if takers[name] > 1)
+
+
+def _narrowed(term: Term, wanted: Collection[str]) -> Term:
+    keys = tuple(key for key in term.call.wrt if term.sources[key] in wanted)
     return replace(term, call=replace(term.call, wrt=keys))

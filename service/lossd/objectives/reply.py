@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossd.objectives.balancing import Balancing
 from lossd.objectives.compute import Computed, weighted
 from lossd.objectives.objective import Objective, Term
 from lossd.schema import to_message
@@ -30,6 +31,10 @@ def to_messages(objective: Objective, computed: Computed) -> tuple[Message, dict
             for name, each in shared.items()
             for a, b, cosine in each.conflicts()
         ]
+    if computed.balancing is not None:
+        answer = computed.balancing.answer
+        fields["balance"] = _of_balance(computed.balancing)
+        fields["warnings"] += [{"code": x.code, "detail": x.detail} for x in answer.warnings]
     whole = Message(tensors, fields, scalars={"value": computed.value})
     return whole, {term.name: _of_term(objective, computed, term) for term in objective.terms}
 
@@ -54,3 +59,15 @@ def _of_term(objective: Objective, computed: Computed, term: Term) -> Message:
             tensors[f"shares.{name}"] = torch.tensor(share, dtype=torch.float64)
     scalars = {"weight": weight, "weighted_value": weighted(weight, result.value)}
     return Message(tensors, said.fields, scalars={**said.scalars, **scalars})
+
+
+def _of_balance(balancing: Balancing) -> dict[str, Any]:
+    answer = balancing.answer
+    return {
+        "method": answer.method,
+        "params": answer.params.model_dump(mode="json"),
+        "weights": None if balancing.weights is None else dict(balancing.weights),
+        "group_weights": {name: x.tolist() for name, x in answer.group_weights.items()},
+        "param_gradients": {name: x.tolist() for name, x in answer.param_gradients.items()},
+        "certificate": answer.certificate.as_json(),
+    }
