@@ -7,7 +7,7 @@ import httpx
 import numpy as np
 import pytest
 
-from lossd_client import AsyncClient, BadOption, Client, Schedule, Term
+from lossd_client import AsyncClient, BadOption, Balance, Client, Schedule, Term
 
 TENSORS = {
     "z": np.array([[2.0, 0.5, -1.0], [0.1, 1.2, 0.3], [0.4, -0.2, 0.9]]),
@@ -97,3 +97,24 @@ def test_a_fault_of_a_term_names_its_place(ask: Any) -> None:
 def test_a_schedule_is_a_curve(ask: Any) -> None:
     found = ask("schedule", Schedule("linear", start=0.0, end=1.0, steps=4), range(5))
     assert found.tolist() == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_terms_are_balanced_and_the_state_goes_on(ask: Any) -> None:
+    balance = Balance("gradvac", shared=["z"], seed=1)
+    first = ask("objective", TERMS, TENSORS, step=4, balance=balance)
+    assert first.balance["weights"].keys() == {"main", "focal"} and first.state["balance"]
+    second = ask("objective", TERMS, TENSORS, step=5, balance=balance, state=first.state)
+    assert second.state["balance"]["step"] == first.state["balance"]["step"] + 1
+    assert len(second.balance["certificate"]["cosines"]) == 2
+
+
+def test_a_state_of_other_terms_is_refused(ask: Any) -> None:
+    with pytest.raises(BadOption) as caught:
+        ask("objective", TERMS, TENSORS, step=4, state={"weights": {"decay": {}}})
+    assert caught.value.at == "state.weights.decay"
+    with pytest.raises(BadOption) as caught:
+        ask("objective", TERMS, TENSORS, step=4, state={"balance": {}})
+    assert caught.value.at == "state.balance"
+    with pytest.raises(BadOption) as caught:
+        ask("objective", TERMS, TENSORS, step=4, state={"other": {}})
+    assert caught.value.at == "state"

@@ -56,13 +56,15 @@ class Balance:
     """Weights of the terms by a multi-task method: `Balance("pcgrad", shared=["features"])`.
 
     - `shared`: the tensors whose gradients are looked at.
-    - `state`: that of the answer to the last step.
+    - `terms`: those that are balanced; by themselves all that have a gradient by a shared tensor.
+
+    The state of a method goes in with that of the whole objective.
     """
 
     method: str
     shared: Sequence[str] | None = None
+    terms: Sequence[str] | None = None
     params: Mapping[str, Any] | None = None
-    state: Mapping[str, Any] | None = None
     seed: int | None = None
     permutation: Sequence[int] | None = None
 
@@ -99,7 +101,7 @@ class ObjectiveResult:
     - `state`: goes back in at the next step.
     - `cosines`: between the terms' gradients by each tensor that several take, in the order of
       `cosine_terms`; `conflicts` names the pairs that pull apart. If they were asked for.
-    - `certificate`: what the balancing method's solution is worth, if there was one.
+    - `balance`: the method's weights of the terms, by name, and its certificate, if there was one.
     """
 
     value: float
@@ -111,7 +113,7 @@ class ObjectiveResult:
     cosines: dict[str, Any] = field(default_factory=dict)
     cosine_terms: dict[str, list[str]] = field(default_factory=dict)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
-    certificate: dict[str, Any] | None = None
+    balance: dict[str, Any] | None = None
     request_id: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -179,7 +181,7 @@ def read(answer: Answer) -> ObjectiveResult:
             cosines=nested(whole, "cosines"),
             cosine_terms=said.get("cosine_terms", {}),
             conflicts=said.get("conflicts", []),
-            certificate=said.get("certificate"),
+            balance=said.get("balance"),
             request_id=tag,
             seconds=seconds,
         )
