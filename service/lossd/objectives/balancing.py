@@ -34,7 +34,9 @@ class Balance(BaseModel):
         "with a gradient by a shared tensor, or all where the method takes values only.",
     )
     params: dict[str, Any] = Field(default={}, description="Parameters of the method.")
-    state: dict[str, Any] | None = Field(None, description="state.balance of the last answer.")
+    state: dict[str, Any] | None = Field(
+        None, description="state.balance of the last answer, unless that state is the body's."
+    )
     seed: int | None = Field(None, ge=0, description="Of methods that draw.")
     permutation: list[Any] | None = Field(None, description="In place of a seed, where it may.")
 

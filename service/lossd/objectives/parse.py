@@ -16,6 +16,7 @@ from lossd.objectives.balancing import Balance, check_shared, read_balance
 from lossd.objectives.coefficients import read_weight, scheduled
 from lossd.objectives.objective import Objective, ObjectiveOptions, Term
 from lossd.objectives.selection import Selection, parse_selection
+from lossd.objectives.states import with_states
 from lossd.schema import parse_call
 from lossd.schema.named import loss_of, members_of, names_of, sources_of, within
 from lossd.schema.options import first_fault
@@ -23,7 +24,7 @@ from lossd.wire import Message
 
 _CALL = ("reduction", "mining", "class_axis")  # as in a call of a batch
 _FIELDS = ("name", "loss", "inputs", "params", "row_weights", "rows", "weight", *_CALL)
-_BODY = frozenset({"terms", "balance"})
+_BODY = frozenset({"terms", "balance", "state"})
 
 
 @contextmanager
@@ -49,8 +50,11 @@ def parse_objective(message: Message, *, most_terms: int, most_elements: int) ->
         expected = f"at most {most_terms} (LOSSD_MAX_BATCH_CALLS)"
         raise TooLarge("too many terms", at="terms", expected=expected, got=str(len(terms)))
     names = names_of(terms, "terms")
+    with at_place("state"):
+        state, said = message.fields.get("state"), message.fields.get("balance")
+        terms, said = with_states(terms, said, state, names)
     with at_place("balance"):
-        balance = read_balance(message.fields.get("balance"), names)
+        balance = read_balance(said, names)
     parser = _Parser(message, options, names, most_elements)
     found = [parser.term(i, each) for i, each in enumerate(terms)]
     possible = _possible(found)
