@@ -308,3 +308,8 @@ def test_the_openapi_document_has_the_routes(http: httpx.Client) -> None:
     example = body["application/json"]["example"]
     assert post(http, "pcgrad", example).is_success
     assert "/v1/multitask/compare" in paths and "get" in paths["/v1/multitask"]
+
+
+def test_only_so_many_tasks_are_compared(http: httpx.Client) -> None:
+    got = post(http, "compare", {"inputs": {"losses": [1.0] * 65}})
+    assert got.status_code == 413 and got.json()["at"] == "inputs"

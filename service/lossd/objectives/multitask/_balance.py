@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from lossd.errors import BadOption, BadParams, LossdError, MissingInput, OutOfRange
+from lossd.errors import BadOption, BadParams, LossdError, MissingInput, OutOfRange, TooLarge
 from lossd.objectives.multitask._catalog import (
     METHODS,
     Arrays,
@@ -25,6 +25,7 @@ from lossd.schema.call import Warned
 from lossd.schema.options import first_fault
 
 LARGEST_SEED = 2**53
+MOST_COMPARED = 64  # tasks: of more all methods together take many seconds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,9 +80,17 @@ def compare(
     seed: int | None = None,
     permutation: Any = None,
 ) -> dict[str, Balanced | LossdError]:
-    """Every method's answer, or why it has none; `params` and `state` are by the methods' names."""
+    """Every method's answer, or why it has none; `params` and `state` are by the methods' names.
+
+    Raises `TooLarge` of more than 64 tasks, `BadOption`, and what `checked` raises.
+    """
     params, state = _by_name("params", params), _by_name("state", state)
     known, warned = checked(tasks)
+    if known.count > MOST_COMPARED:
+        expected = f"at most {MOST_COMPARED}"
+        raise TooLarge(
+            "too many tasks to compare", at="inputs", expected=expected, got=str(known.count)
+        )
     common = None if known.gramian is None else landscape(known.gramian)
     answers: dict[str, Balanced | LossdError] = {}
     for name, spec in METHODS.items():
