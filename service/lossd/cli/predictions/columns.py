@@ -167,7 +167,8 @@ class Reader:
             raise place.wrong("a row has no id", "an id", "null", pc.is_null(column))
         kind = column.type
         if pa.types.is_integer(kind) and not pa.types.is_uint64(kind):
-            is_text, ids = False, column.cast(pa.int64()).to_numpy(zero_copy_only=False)
+            is_text = False
+            ids: NDArray[Any] = column.cast(pa.int64()).to_numpy(zero_copy_only=False)
         elif pa.types.is_floating(kind) or pa.types.is_nested(kind) or _is_binary(kind):
             raise place.wrong("not ids", "integers or text", kind)
         else:
@@ -274,12 +275,8 @@ def _short_text(column: Any, place: _Place) -> Any:
         raise place.wrong("not text", "text or integers", column.type) from err
     too_long = pc.fill_null(pc.greater(pc.utf8_length(text), MOST_TEXT), False)
     if pc.any(too_long).as_py():
-        raise place.wrong(
-            "longer than an id or a slice's value can be",
-            f"{MOST_TEXT} characters",
-            "more",
-            too_long,
-        )
+        detail = "longer than an id or a slice's value can be"
+        raise place.wrong(detail, f"{MOST_TEXT} characters", "more", too_long)
     return text
 
 

@@ -14,11 +14,7 @@ from lossd.cli.predictions.texts import open_csv, open_jsonl, opened
 from lossd.errors import BadOption, UnreadableBody
 
 STANDARD_INPUT = "-"
-STREAMS = {
-    "arrow": lambda stream, at: open_ipc_stream(stream),
-    "jsonl": open_jsonl,
-    "csv": open_csv,
-}
+STREAMS = {"arrow": open_ipc_stream, "jsonl": open_jsonl, "csv": open_csv}
 _COMPRESSED = {".gz", ".bz2", ".zst", ".lz4"}
 
 
@@ -42,7 +38,10 @@ _FILES: dict[str, Callable[[Path], AbstractContextManager[Source]]] = {
 
 
 def files_of(names: Sequence[str]) -> list[str]:
-    """Files by their names and patterns, each once, sorted. Raises `UnreadableBody`, `BadOption`."""
+    """Files by their names and patterns, each once, sorted.
+
+    Raises `UnreadableBody`, `BadOption`.
+    """
     if STANDARD_INPUT in names:
         if len(names) > 1:
             raise BadOption("standard input is read alone", at="files", got=" ".join(names)[:200])

@@ -97,7 +97,7 @@ class Predictions:
                 first += yield from self._of_file(file, source, columns, reader, first, mine)
 
     def embedding_size(self) -> int | None:
-        """The features of the embeddings, of the first row that there is; None of no files' rows."""
+        """The features of the embeddings, by the first rows that there are, if there are."""
         for block in self.blocks(Shard()):
             return int(block.fields["embeddings"].shape[1])
         return None
@@ -134,5 +134,6 @@ class Predictions:
                     rows: int = end.value
                     return rows
             if batch.num_rows:
-                fields = reader.fields(batch, columns, file, start)
+                with refusing(file):
+                    fields = reader.fields(batch, columns, file, start)
                 yield Block(fields, first + start, columns, file, start)

@@ -82,7 +82,7 @@ def open_ipc(path: Path) -> Iterator[Source]:
 
 
 @contextmanager
-def open_ipc_stream(stream: BinaryIO) -> Iterator[Source]:
+def open_ipc_stream(stream: BinaryIO, at: str) -> Iterator[Source]:
     """An Arrow IPC stream."""
     with pa.ipc.open_stream(stream) as batches:
 

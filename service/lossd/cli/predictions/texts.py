@@ -93,12 +93,7 @@ def open_jsonl(stream: BinaryIO, at: str) -> Iterator[Source]:
             if mine():
                 rows = [_object(line, f"{at}: row {first + i}") for i, line in enumerate(lines)]
                 columns = [
-                    _column(
-                        [row.get(name) for row in rows],
-                        kind,
-                        f"{at}: row {{}}, column {name}",
-                        first,
-                    )
+                    _column([row.get(name) for row in rows], kind, name, at, first)
                     for name, kind in kinds.items()
                 ]
                 yield from cut(first, pa.RecordBatch.from_arrays(columns, names=list(kinds)))
@@ -142,7 +137,7 @@ def _lenient(line: bytes, at: str) -> Any:
         raise UnreadableBody(f"a line is not JSON: {err}"[:300], at=at) from err
 
 
-def _column(values: list[Any], kind: str, at: str, first: int) -> Any:
+def _column(values: list[Any], kind: str, name: str, at: str, first: int) -> Any:
     """An Arrow array; the first value that does not fit is named."""
     if kind == "text":
         values = [each if each is None else _text(each) for each in values]
@@ -150,7 +145,7 @@ def _column(values: list[Any], kind: str, at: str, first: int) -> Any:
         return _array(values, kind)
     except _MISFITS as err:
         row = bisect.bisect_left(range(len(values)), True, key=lambda i: _fails(values, i, kind))
-        place = at.format(first + row)
+        place = f"{at}: row {first + row}, column {name}"
         raise WrongDtype(f"not a value of this column: {err}"[:300], at=place) from err
 
 
