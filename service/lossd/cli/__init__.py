@@ -1,6 +1,7 @@
-"""The command line: `lossd serve|losses|eval|settings`.
+"""The command line: `lossd serve|losses|eval|audit|compare|settings`.
 
-Exit codes: 0; 2 for a mistake in the command; 3 for an error in the data or of the service.
+Exit codes: 0; 1 where a gate of an audit failed; 2 for a mistake in the command; 3 for an error in
+the data or of the service; 4 where an audit cannot tell and was asked to say so.
 """
 
 import argparse
@@ -8,7 +9,8 @@ import sys
 from collections.abc import Sequence
 
 from lossd import __version__
-from lossd.cli import evaluate, listing, serve
+from lossd.cli import audit, compare, evaluate, listing, serve
+from lossd.cli.errors import explain
 from lossd.errors import LossdError
 
 USAGE, FAILED = 2, 3
@@ -22,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     serve.add_command(commands)
     listing.add_losses_command(commands)
     evaluate.add_command(commands)
+    audit.add_command(commands)
+    compare.add_command(commands)
     listing.add_settings_command(commands)
     arguments = parser.parse_args(argv)
     try:
@@ -30,13 +34,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"lossd: {explain(err)}", file=sys.stderr)
         return FAILED
     return code
-
-
-def explain(err: LossdError) -> str:
-    """An error in one line: what, where, expected, got."""
-    parts = [f"{err.code}: {err.message}"]
-    parts += [f"at {err.at}"] if err.at else []
-    parts += [f"expected {err.expected}"] if err.expected else []
-    parts += [f"got {err.got}"] if err.got else []
-    parts += [f"indices {[list(each) for each in err.indices]}"] if err.indices else []
-    return "; ".join(parts)

@@ -56,12 +56,13 @@ class Columns:
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """What the `*` of the scores' pattern stands for, where there is just one."""
+        """What the one `*` of the scores' pattern stands for; None if these are 0, 1, 2, ..."""
         pattern = self.wanted.scores
         if pattern in self.scores or not re.fullmatch(r"[^*?\[]*\*[^*?\[]*", pattern):
             return None
         before, _, after = pattern.partition("*")
-        return tuple(name[len(before) : len(name) - len(after)] for name in self.scores)
+        found = tuple(name[len(before) : len(name) - len(after)] for name in self.scores)
+        return None if found == tuple(map(str, range(len(found)))) else found
 
 
 def find_columns(wanted: Wanted, names: Sequence[str], at: str) -> Columns:

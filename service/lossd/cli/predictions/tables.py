@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
+from pyarrow.fs import LocalFileSystem
 
 from lossd.cli.predictions._source import (
     BATCH_BYTES,
@@ -71,8 +72,8 @@ def open_ipc(path: Path) -> Iterator[Source]:
     """An Arrow IPC file (Feather version 2 is one)."""
     with pa.memory_map(str(path)) as mapped:
         file = pa.ipc.open_file(mapped)
-        kind = pyarrow.dataset.IpcFileFormat()
-        rows = kind.make_fragment(str(path)).count_rows()
+        fragment = pyarrow.dataset.IpcFileFormat().make_fragment(str(path), LocalFileSystem())
+        rows = fragment.count_rows()  # by the batches' heads
 
         def read(kinds: Kinds, mine: Callable[[], bool]) -> Batches:
             batches = (file.get_batch(i) for i in range(file.num_record_batches))

@@ -1,0 +1,166 @@
+"""What `lossd audit`, `lossd audit merge` and `lossd compare` do."""
+
+import argparse
+import io
+import itertools
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lossd import __version__
+from lossd.audit import Audit, State, load, report_of
+from lossd.audit.compare import compare
+from lossd.audit.gates import Gates, judge, read_gates
+from lossd.cli.audit_output import Output, exit_code, write, write_shard
+from lossd.cli.audit_setup import classes_of, setup_of, wanted_of
+from lossd.cli.errors import explain
+from lossd.cli.predictions import Predictions, Shard
+from lossd.cli.predictions.opening import files_of
+from lossd.cli.progress import Progress
+from lossd.errors import BadOption, LossdError, UnreadableBody
+
+STATE = "audit.state"
+_MOST_STATE_BYTES = 8 << 30
+_MOST_NAMED = 20  # files that the notes name
+
+
+def audit(arguments: argparse.Namespace) -> int:
+    """Read files and report; or write the state of a shard. Returns the exit code."""
+    gates = _gates(arguments)
+    baseline = _state_of(arguments, arguments.baseline) if arguments.baseline else None
+    started_s = time.monotonic()
+    state, files = _audited(arguments, arguments.files, _shard(arguments))
+    if arguments.shard:
+        return write_shard(arguments, state)
+    notes = _notes(files, state, started_s)
+    return _finish(arguments, state, baseline, gates, notes)
+
+
+def merge(arguments: argparse.Namespace) -> int:
+    """Merge states and report. Returns the exit code."""
+    gates = _gates(arguments)
+    baseline = _state_of(arguments, arguments.baseline) if arguments.baseline else None
+    started_s = time.monotonic()
+    files = files_of(arguments.files)
+    whole = _loaded(files[0])
+    for name in files[1:]:
+        other = _loaded(name)
+        try:
+            whole.merge(other)
+        except LossdError as err:
+            err.at = f"{name}: {err.at}"
+            raise
+    return _finish(arguments, whole, baseline, gates, _notes(files, whole, started_s))
+
+
+def compare_files(arguments: argparse.Namespace) -> int:
+    """Compare two models and report. Returns the exit code."""
+    gates = _gates(arguments)
+    started_s = time.monotonic()
+    baseline = _state_of(arguments, arguments.baseline)
+    candidate = _state_of(arguments, arguments.candidate)
+    notes = _notes([arguments.baseline, arguments.candidate], candidate, started_s)
+    return _finish(arguments, candidate, baseline, gates, notes)
+
+
+def _finish(
+    arguments: argparse.Namespace,
+    state: State,
+    baseline: State | None,
+    gates: Gates | None,
+    notes: dict[str, Any],
+) -> int:
+    report = replace(report_of(state), notes=notes)
+    comparison = None if baseline is None else compare(baseline, state)
+    report = replace(report, comparison=comparison)
+    if gates is not None:
+        try:
+            before = None if baseline is None else report_of(baseline)
+            report = judge(report, gates, before, comparison)
+        except BadOption as err:  # a path that leads nowhere
+            arguments.mistake(explain(err))
+    write(arguments, Output(report, state))
+    return exit_code(report, arguments.inconclusive_fails)
+
+
+def _audited(
+    arguments: argparse.Namespace, names: list[str], shard: Shard
+) -> tuple[State, list[str]]:
+    """The state of files' rows, and which files these were."""
+    files = files_of(names)
+    predictions = Predictions(
+        files, wanted_of(arguments), arguments.input_format, classes_of(arguments)
+    )
+    blocks = predictions.blocks(shard)
+    first = next(blocks, None)
+    classes, size = predictions.classes, None
+    if predictions.wanted.embedding is not None:
+        found = first.fields["embeddings"].shape[1] if first else predictions.embedding_size()
+        size = max(1, found or 0)
+    setup = setup_of(arguments, classes, size)
+    total = None if predictions.rows is None else predictions.rows // shard.of
+    with (
+        Audit(setup) as audit,
+        Progress(total, io.StringIO() if arguments.quiet else sys.stderr) as progress,
+    ):
+        for block in itertools.chain([] if first is None else [first], blocks):
+            with block.placed():
+                audit.add(**block.fields, first_row=block.first_row)
+            progress.add(len(block))
+        return audit.state(), files
+
+
+def _shard(arguments: argparse.Namespace) -> Shard:
+    try:
+        return Shard.parse(arguments.shard) if arguments.shard else Shard()
+    except BadOption as err:
+        arguments.mistake(explain(err))
+        raise
+
+
+def _gates(arguments: argparse.Namespace) -> Gates | None:
+    """The gates, read before any row is, so that a mistake in them costs no time."""
+    path: Path | None = arguments.gates
+    if path is None:
+        return None
+    try:
+        is_yaml = path.suffix.lower() in (".yaml", ".yml")
+        return read_gates(path.read_text(encoding="utf-8"), "yaml" if is_yaml else "toml")
+    except (OSError, UnicodeDecodeError) as err:
+        arguments.mistake(f"--gates {path}: cannot be read: {err}")
+    except LossdError as err:
+        arguments.mistake(f"--gates {path}: {explain(err)}")
+    raise AssertionError("argparse ends the process")
+
+
+def _state_of(arguments: argparse.Namespace, name: str) -> State:
+    """A state from its file or from the folder of a report; or predictions, audited."""
+    path = Path(name)
+    if path.is_dir():
+        return _loaded(str(path / STATE))
+    if path.suffix == ".state":
+        return _loaded(name)
+    return _audited(arguments, [name], Shard())[0]
+
+
+def _loaded(name: str) -> State:
+    path = Path(name)
+    try:
+        if path.stat().st_size > _MOST_STATE_BYTES:
+            raise UnreadableBody("larger than any state", at=name)
+        return load(path.read_bytes(), name)
+    except OSError as err:
+        raise UnreadableBody(f"cannot be read: {err.strerror or err}", at=name) from err
+
+
+def _notes(files: list[str], state: State, started_s: float) -> dict[str, Any]:
+    seconds = time.monotonic() - started_s
+    return {
+        "lossd": __version__,
+        "files": files[:_MOST_NAMED],
+        "file_count": len(files),
+        "seconds": round(seconds, 3),
+        "rows_per_second": round(state.rows / max(seconds, 1e-9)),
+    }
