@@ -7,9 +7,10 @@ the data or of the service; 4 where an audit cannot tell and was asked to say so
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from lossd import __version__
-from lossd.cli import audit, compare, evaluate, listing, serve
+from lossd.cli import audit, compare
 from lossd.cli.errors import explain
 from lossd.errors import LossdError
 
@@ -18,19 +19,28 @@ USAGE, FAILED = 2, 3
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    words = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="lossd", description="A loss server.")
     parser.add_argument("--version", action="version", version=f"lossd {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    serve.add_command(commands)
-    listing.add_losses_command(commands)
-    evaluate.add_command(commands)
     audit.add_command(commands)
     compare.add_command(commands)
-    listing.add_settings_command(commands)
-    arguments = parser.parse_args(argv)
+    if words[:1] not in (["audit"], ["compare"]):
+        _add_others(commands)
+    arguments = parser.parse_args(words)
     try:
         code: int = arguments.run(arguments)
     except LossdError as err:
         print(f"lossd: {explain(err)}", file=sys.stderr)
         return FAILED
     return code
+
+
+def _add_others(commands: Any) -> None:
+    """Those that import torch and the service: seconds, which an audit does without."""
+    from lossd.cli import evaluate, listing, serve
+
+    serve.add_command(commands)
+    listing.add_losses_command(commands)
+    evaluate.add_command(commands)
+    listing.add_settings_command(commands)

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from lossd.audit import Report, State
 from lossd.audit.formats import github, junit, markdown, text
-from lossd.cli.files import whole_file
 from lossd.cli.predictions import Shard
 from lossd.cli.tables import writing
+from lossd.cli.whole_file import whole_file
 from lossd.errors import UnreadableBody
 
 PASSED, GATE_FAILED, INCONCLUSIVE = 0, 1, 4
