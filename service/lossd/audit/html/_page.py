@@ -8,6 +8,7 @@ from pathlib import Path
 from lossd.audit.html._caps import USUAL, Caps
 from lossd.audit.html._markup import Html, element, joined, style
 from lossd.audit.html.sections.calibration import calibration
+from lossd.audit.html.sections.comparison import comparison, drift
 from lossd.audit.html.sections.confusion import confusion
 from lossd.audit.html.sections.groups import classes, slices
 from lossd.audit.html.sections.losses import distributions, losses
@@ -28,6 +29,8 @@ _PARTS = (
     ("classes", "Classes", classes),
     ("suspects", "Suspicious labels", suspects),
     ("slices", "Slices", slices),
+    ("comparison", "Comparison", comparison),
+    ("drift", "Drift", drift),
     ("others", "Other metrics", others),
     ("made", "How this was made", made),
 )

@@ -1,6 +1,5 @@
 """Rows whose label looks wrong."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,13 +49,11 @@ def _sentence(report: Report, caps: Caps, found: Mapping[str, Any]) -> str:
     words = f"{numbers.plural(found['count'], 'label')} {verb} wrong, {share} of rows"
     if found["noise_rate"] is not None:
         words += f"; the estimated share of wrong labels is {numbers.percent(found['noise_rate'])}"
-    pairs = Counter((each["label"], each["suggested"]) for each in found["listed"])
-    if pairs:
-        (label, suggested), many = min(
-            pairs.items(), key=lambda each: (-each[1], str(each[0][0]), str(each[0][1]))
-        )
-        names = class_name(report, caps, label), class_name(report, caps, suggested)
-        words += f". Of those listed, {many} are labelled {names[0]} and look like {names[1]}"
+    most = found.get("most_mislabelled")
+    if most:
+        names = [class_name(report, caps, most[0][key]) for key in ("label", "suggested")]
+        many = numbers.count(most[0]["count"])
+        words += f". Most often ({many}) rows labelled {names[0]} look like {names[1]}"
     return f"{words}."
 
 
