@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 _MANTISSA_BITS = 52
 _UP_OCTAVES = 19  # 1 - p down to 2^-20: what lies closer to 1 is one bin
-_MOST_PARTS_BITS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +27,12 @@ class Bins:
     parts_bits: int
 
     @classmethod
-    def within(cls, cells: int, classes: int) -> Self:
+    def within(cls, cells: int, classes: int, *, most_parts_bits: int) -> Self:
         """At most so many bins (at least 1), of the largest of so many probabilities."""
         up = min(_UP_OCTAVES, max(cells, 1))
         low = min(max(math.ceil(math.log2(classes)) - 1, 0), max(cells, 1) - up)
         parts = int(math.log2(max(cells // (low + up), 1)))
-        return cls(low, up, min(parts, _MOST_PARTS_BITS))
+        return cls(low, up, min(parts, most_parts_bits))
 
     def __len__(self) -> int:
         return (self.low + self.up) << self.parts_bits
@@ -47,7 +46,7 @@ class Bins:
 
     def place(self, p: float) -> int:
         """The bin of a probability."""
-        shift, low_first, up_first, lows, count = self.layout.tolist()
+        shift, low_first, up_first, lows, count = (int(each) for each in self.layout)
         if p < 0.5:
             return min(max((_bits(max(p, 0.0)) >> shift) - low_first, 0), max(lows - 1, 0))
         back = (_bits(max(1.0 - p, 0.0)) >> shift) - up_first
@@ -63,7 +62,10 @@ class Bins:
     def _starts(self, octaves: int) -> NDArray[np.float64]:
         parts = 1 << self.parts_bits
         places = np.arange(octaves << self.parts_bits)
-        return np.exp2(places // parts - octaves - 1) * (1 + places % parts / parts)
+        starts: NDArray[np.float64] = np.ldexp(
+            1 + places % parts / parts, places // parts - octaves - 1
+        )
+        return starts
 
 
 def _bits(x: float) -> int:

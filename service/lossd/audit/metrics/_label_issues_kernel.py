@@ -6,7 +6,7 @@ from lossd.compiled import compiled, inlined
 
 
 @inlined()
-def _place(p: float, bits: int, bits_of_rest: int, layout: Any) -> int:
+def _place(p: float, bits: int, bits_of_rest: int, layout: Any) -> Any:
     """`Bins.place`, of the bits of p and of 1 - p."""
     shift, low_first, up_first, lows, count = layout
     if p < 0.5:
@@ -31,7 +31,10 @@ def count(
     pair_layout: Any,
     by_pair: Any,
 ) -> None:
-    """Add rows to `by_class`, of (predicted, contradicted, bin), and to `by_pair`, (label, predicted, bin)."""
+    """Add rows to `by_class` (predicted, contradicted, bin) and `by_pair` (label, predicted, bin).
+
+    A row is contradicted if its margin is below `least_margin`. `by_pair` may be empty.
+    """
     fine = (class_layout[0], class_layout[1], class_layout[2], class_layout[3], class_layout[4])
     rough = (pair_layout[0], pair_layout[1], pair_layout[2], pair_layout[3], pair_layout[4])
     for i in range(labels.size):

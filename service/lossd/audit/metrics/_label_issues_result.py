@@ -21,9 +21,11 @@ _MOST_EXAMPLES = 10
 
 def bins_of(setup: Setup, classes: int) -> tuple[Bins, Bins | None]:
     """Bins of each class's confidence, and of each pair's, or None where pairs are too many."""
-    by_class = Bins.within(setup.issue_cells // (2 * classes), classes)
+    by_class = Bins.within(setup.issue_cells // (2 * classes), classes, most_parts_bits=8)
     cells = setup.issue_cells // classes**2
-    return by_class, Bins.within(cells, classes) if cells else None
+    if not cells:
+        return by_class, None
+    return by_class, Bins.within(cells, classes, most_parts_bits=6)
 
 
 def thresholds_of(pieces: Pieces) -> NDArray[np.float64]:
@@ -45,7 +47,7 @@ def _above(bins: Bins, counts: NDArray[np.int64], cut: float) -> tuple[NDArray[A
 
 
 def _counts_of(pieces: Pieces, whole: Whole) -> tuple[NDArray[np.float64], dict[str, Any]]:
-    """By class: rows of that confident class, (class, contradicted). And what there is of issues."""
+    """Rows by confident class and whether they are contradicted; and how many issues that is."""
     bins, _ = bins_of(whole.setup, whole.classes)
     counts = pieces["by_class"].values
     cuts = (thresholds_of(pieces) - confident.TOLERANCE).tolist()
@@ -147,22 +149,24 @@ def _confusions(
 
 def _listed(kept: Kept, which: NDArray[np.int64], whole: Whole) -> list[dict[str, Any]]:
     columns = ("key", "label", "predicted", "probability", "confidence")
-    key, label, predicted, p, confidence = (kept.column(name)[which].tolist() for name in columns)
+    rows = [kept.ids, *(kept.column(name) for name in columns)]
     return [
         {
-            "id": each,
-            "label": whole.name_of(label[i]),
-            "suggested": whole.name_of(predicted[i]),
-            "score": key[i] if math.isfinite(key[i]) else None,
-            "probability": p[i],
-            "suggested_probability": confidence[i],
+            "id": id_,
+            "label": whole.name_of(label),
+            "suggested": whole.name_of(predicted),
+            "score": key if key > -math.inf else None,
+            "probability": probability,
+            "suggested_probability": confidence,
         }
-        for i, each in enumerate(kept.ids[which].tolist())
+        for id_, key, label, predicted, probability, confidence in zip(
+            *(each[which].tolist() for each in rows), strict=True
+        )
     ]
 
 
 def _review(pieces: Pieces, listed: int | None, whole: Whole) -> dict[str, Any]:
-    """Rows for a person to judge, at random: of those listed, if these are all; or of all issues."""
+    """Rows for a person to judge, at random: of those listed, if these are all; else of issues."""
     most = whole.setup.most_reviewed
     if listed is not None:
         kept = pieces["suspects"]

@@ -12,7 +12,7 @@ from lossd.audit.pieces import Counts, Kept, Piece, Sums
 from lossd.audit.rows import Rows
 from lossd.audit.setup import IssueRanking, Setup
 
-COLUMNS = {
+COLUMNS: dict[str, type[np.float64] | type[np.int64]] = {
     "label": np.int64,
     "predicted": np.int64,
     "probability": np.float64,
