@@ -8,6 +8,10 @@ from lossd.audit.metrics._spec import Finding, Severity, Whole
 _NEARLY_ALL = 0.99
 _LEAST_ROWS = 100  # below, a model may be right everywhere by merit or by chance
 _PAIRS = 5
+_FEW_CLASSES, _TIES = (
+    3,
+    0.05,
+)  # rounding to 16 bits makes all scores of a few classes equal at times
 
 # code: the share of rows from which it is said, how grave it is, and what is said
 _OF_ROWS: dict[str, tuple[float, Severity, str]] = {
@@ -53,6 +57,8 @@ def sentences(result: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
     sample = result["sample"]
     for each in result["checks"]:
         least, severity, text = _OF_ROWS[each["check"]]
+        if each["check"] == "equal_scores" and whole.classes <= _FEW_CLASSES:
+            least = _TIES
         if each["rows"] and each["share"] >= least:
             if each["check"] == "scores_like_log_probabilities" and _are_probabilities(whole):
                 severity, text = "error", _LOG_PROBABILITIES
