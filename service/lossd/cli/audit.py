@@ -33,8 +33,13 @@ def add_command(commands: Any) -> None:
         help="read one part of N (I from 0) and write its state; `audit merge` finishes",
     )  # fmt: skip
     command.add_argument(
-        "--two-pass", action="store_true", help="read twice, to list every label issue"
-    )
+        "--two-pass", action="store_true",
+        help="read twice, to list every label issue in issues.parquet and issues.csv of --out",
+    )  # fmt: skip
+    command.add_argument(
+        "--rule", choices=("cleanlab", "argmax", "paper"), default="cleanlab",
+        help="what a label issue is to the second pass (default: cleanlab)",
+    )  # fmt: skip
     command.set_defaults(run=run, mistake=command.error)
 
 
@@ -89,6 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Audit, or merge. Raises `LossdError` for data that cannot be used."""
     if arguments.shard and (arguments.gates or arguments.baseline or arguments.two_pass):
         arguments.mistake("--gates, --baseline and --two-pass go with `lossd audit merge`")
+    if arguments.two_pass and (arguments.out is None or "-" in arguments.files):
+        arguments.mistake("--two-pass reads files, and writes to --out")
     try:
         from lossd.cli.audit_run import audit, merge
     except ModuleNotFoundError as err:

@@ -1,21 +1,18 @@
 """Where a report goes: standard output in one form, a folder in all of them."""
 
 import argparse
-import csv
 import os
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-import pyarrow as pa
-
-from lossd.audit import Report, State
+from lossd.audit import Report, State, html
 from lossd.audit.formats import github, junit, markdown, text
+from lossd.cli.audit_issues import issue_files
 from lossd.cli.predictions import Shard
-from lossd.cli.tables import writing
 from lossd.cli.whole_file import whole_file
 from lossd.errors import UnreadableBody
 
@@ -26,11 +23,11 @@ _SUMMARY = "GITHUB_STEP_SUMMARY"
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """What there is to write; `issues` are all label issues, where they were listed."""
+    """What there is to write; `has_issues` where the files of all label issues are written."""
 
     report: Report
     state: State
-    issues: Sequence[Mapping[str, Any]] | None = None
+    has_issues: bool = False
 
 
 def exit_code(report: Report, inconclusive_fails: bool) -> int:
@@ -59,7 +56,7 @@ def write_shard(arguments: argparse.Namespace, state: State) -> int:
     path: Path = arguments.out or Path()
     if path.suffix != ".state":
         path = path / f"audit-{shard.number}-of-{shard.of}.state"
-    _make(path.parent)
+    make_folder(path.parent)
     _write_bytes(path, state.save())
     if not arguments.quiet:
         print(f"{state.rows} rows: {path}")
@@ -67,31 +64,24 @@ def write_shard(arguments: argparse.Namespace, state: State) -> int:
 
 
 def _write_folder(folder: Path, output: Output) -> None:
-    _make(folder)
+    make_folder(folder)
     report = output.report
     texts = {
         "report.json": report.to_json() + "\n",
-        "report.html": _html(report),
+        "report.html": html.render(report),
         "report.md": markdown.render(report),
         "junit.xml": junit.render(report),
     }
     for name, each in texts.items():
         _write_bytes(folder / name, each.encode())
     _write_bytes(folder / STATE, output.state.save())
-    issues = output.issues
-    if issues is None:
-        issues = report.results.get("label_issues", {}).get("listed")
-    if issues is not None:
-        _write_issues(folder, issues)
+    if "label_issues" in report.results and not output.has_issues:
+        with issue_files(folder) as files:
+            files.write_listed(report.results["label_issues"]["listed"])
 
 
-def _html(report: Report) -> str:
-    from lossd.audit.html import render
-
-    return render(report)
-
-
-def _make(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it. Raises `UnreadableBody`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as err:
@@ -101,17 +91,6 @@ def _make(folder: Path) -> None:
 def _write_bytes(path: Path, content: bytes) -> None:
     with whole_file(path) as part:
         part.write_bytes(content)
-
-
-def _write_issues(folder: Path, issues: Sequence[Mapping[str, Any]]) -> None:
-    names = list(issues[0]) if issues else ["id", "label", "suggested", "score", "probability"]
-    columns = {name: pa.array([each[name] for each in issues]) for name in names}
-    with writing(folder / "issues.parquet") as table:
-        table.write(pa.record_batch(columns))
-    with whole_file(folder / "issues.csv") as part, part.open("w", newline="") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(issues)
 
 
 def _text(report: Report, stream: TextIO) -> None:
@@ -135,11 +114,11 @@ def _github(report: Report, stream: TextIO) -> None:
     stream.write(f"::stop-commands::{word}\n{text.render(report)}\n::{word}::\n")
 
 
-_FORMS = {
+_FORMS: Mapping[str, Callable[[Report, TextIO], object]] = {
     "text": _text,
     "json": lambda report, stream: stream.write(report.to_json() + "\n"),
     "junit": lambda report, stream: stream.write(junit.render(report)),
     "github": _github,
     "markdown": lambda report, stream: stream.write(markdown.render(report)),
-    "html": lambda report, stream: stream.write(_html(report)),
+    "html": lambda report, stream: stream.write(html.render(report)),
 }

@@ -13,7 +13,9 @@ from lossd import __version__
 from lossd.audit import Audit, State, load, report_of
 from lossd.audit.compare import compare
 from lossd.audit.gates import Gates, judge, read_gates
-from lossd.cli.audit_output import Output, exit_code, write, write_shard
+from lossd.audit.second_pass import SecondPass
+from lossd.cli.audit_issues import issue_files
+from lossd.cli.audit_output import STATE, Output, exit_code, make_folder, write, write_shard
 from lossd.cli.audit_setup import classes_of, setup_of, wanted_of
 from lossd.cli.errors import explain
 from lossd.cli.predictions import Predictions, Shard
@@ -21,7 +23,6 @@ from lossd.cli.predictions.opening import files_of
 from lossd.cli.progress import Progress
 from lossd.errors import BadOption, LossdError, UnreadableBody
 
-STATE = "audit.state"
 _MOST_STATE_BYTES = 8 << 30
 _MOST_NAMED = 20  # files that the notes name
 
@@ -31,11 +32,12 @@ def audit(arguments: argparse.Namespace) -> int:
     gates = _gates(arguments)
     baseline = _state_of(arguments, arguments.baseline) if arguments.baseline else None
     started_s = time.monotonic()
-    state, files = _audited(arguments, arguments.files, _shard(arguments))
+    state, predictions = _audited(arguments, arguments.files, _shard(arguments))
     if arguments.shard:
         return write_shard(arguments, state)
-    notes = _notes(files, state, started_s)
-    return _finish(arguments, state, baseline, gates, notes)
+    second = _second_pass(arguments, state, predictions) if arguments.two_pass else None
+    notes = _notes(predictions.files, state, started_s)
+    return _finish(arguments, state, baseline, gates, notes, second)
 
 
 def merge(arguments: argparse.Namespace) -> int:
@@ -71,8 +73,12 @@ def _finish(
     baseline: State | None,
     gates: Gates | None,
     notes: dict[str, Any],
+    second: dict[str, Any] | None = None,
 ) -> int:
     report = replace(report_of(state), notes=notes)
+    if second is not None:
+        issues = dict(report.results["label_issues"]) | {"second_pass": second}
+        report = replace(report, results=dict(report.results) | {"label_issues": issues})
     comparison = None if baseline is None else compare(baseline, state)
     report = replace(report, comparison=comparison)
     if gates is not None:
@@ -81,35 +87,56 @@ def _finish(
             report = judge(report, gates, before, comparison)
         except BadOption as err:  # a path that leads nowhere
             arguments.mistake(explain(err))
-    write(arguments, Output(report, state))
+    write(arguments, Output(report, state, second is not None))
     return exit_code(report, arguments.inconclusive_fails)
 
 
 def _audited(
     arguments: argparse.Namespace, names: list[str], shard: Shard
-) -> tuple[State, list[str]]:
-    """The state of files' rows, and which files these were."""
-    files = files_of(names)
+) -> tuple[State, Predictions]:
+    """The state of files' rows, and these files."""
     predictions = Predictions(
-        files, wanted_of(arguments), arguments.input_format, classes_of(arguments)
+        files_of(names), wanted_of(arguments), arguments.input_format, classes_of(arguments)
     )
     blocks = predictions.blocks(shard)
     first = next(blocks, None)
-    classes, size = predictions.classes, None
+    size = None
     if predictions.wanted.embedding is not None:
         found = first.fields["embeddings"].shape[1] if first else predictions.embedding_size()
         size = max(1, found or 0)
-    setup = setup_of(arguments, classes, size)
-    total = None if predictions.rows is None else predictions.rows // shard.of
-    with (
-        Audit(setup) as audit,
-        Progress(total, io.StringIO() if arguments.quiet else sys.stderr) as progress,
-    ):
+    setup = setup_of(arguments, predictions.classes, size)
+    with Audit(setup) as audit, _progress(arguments, predictions, shard) as progress:
         for block in itertools.chain([] if first is None else [first], blocks):
             with block.placed():
                 audit.add(**block.fields, first_row=block.first_row)
             progress.add(len(block))
-        return audit.state(), files
+        return audit.state(), predictions
+
+
+def _second_pass(
+    arguments: argparse.Namespace, state: State, predictions: Predictions
+) -> dict[str, Any]:
+    """List every label issue into the folder; what it came to."""
+    make_folder(arguments.out)
+    with (
+        SecondPass(state, rule=arguments.rule) as second,
+        issue_files(arguments.out) as files,
+        _progress(arguments, predictions, Shard()) as progress,
+    ):
+        for block in predictions.blocks(Shard()):
+            fields: dict[str, Any] = {
+                key: block.fields.get(key) for key in ("scores", "labels", "ids")
+            }
+            with block.placed():
+                issues = second.add(**fields, first_row=block.first_row)
+            files.write(issues, state.setup.classes)
+            progress.add(len(block))
+        return second.result()
+
+
+def _progress(arguments: argparse.Namespace, predictions: Predictions, shard: Shard) -> Progress:
+    total = None if predictions.rows is None else predictions.rows // shard.of
+    return Progress(total, io.StringIO() if arguments.quiet else sys.stderr)
 
 
 def _shard(arguments: argparse.Namespace) -> Shard:
