@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def table(**more: Any) -> Any:
 
 def wide() -> Any:
     """A column for each class, as people have them in CSV; the tenth after the ninth."""
-    columns = {f"p_{name}": LOGITS[:, j] for j, name in enumerate(NAMES)}
+    columns = {f"p_{name}": LOGITS[:, j].astype(np.float64) for j, name in enumerate(NAMES)}
     return pa.table({**columns, "label": np.array(NAMES)[LABELS]})
 
 
@@ -164,8 +165,9 @@ def test_labels_may_be_names(
 ) -> None:
     names = pa.array(np.array(NAMES)[LABELS])
     column = names.dictionary_encode() if kind == "dictionary" else names.cast(kind)
-    with pa.ipc.new_file(str(tmp_path / "p.arrow"), pa.schema({"y": column.type, "z": lists(LOGITS).type})) as w:  # fmt: skip
-        w.write_table(pa.table({"y": column, "z": lists(LOGITS)}))
+    found = pa.table({"y": column, "z": lists(LOGITS)})
+    with pa.ipc.new_file(str(tmp_path / "p.arrow"), found.schema) as writer:
+        writer.write_table(found)
     classes: object = ",".join(NAMES)
     if as_file:
         classes = tmp_path / "names.txt"
@@ -400,8 +402,6 @@ def _lying_npz(path: Path) -> None:
     header = io.BytesIO()
     spec = {"descr": "<f4", "fortran_order": False, "shape": (1 << 40, 4)}
     np.lib.format.write_array_header_1_0(header, spec)
-    import zipfile
-
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("logits.npy", header.getvalue() + LOGITS.tobytes())
         archive.writestr(
@@ -471,7 +471,6 @@ def test_a_hostile_file_is_refused_by_its_name(
         ("1,x,3,4,dog", "row 700, column p_dog"),
         ("1,2,3", "row 700"),
         ("1,2,3,4,dog,6", "row 700"),
-        ('1,2,3,4,"dog', ""),
     ],
 )
 def test_a_csv_that_goes_wrong_late_says_where(
@@ -609,8 +608,8 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         found = pa.table({"logits": lists(z), "label": np.zeros(rows, np.int64)})
         pq.write_table(found, tmp_path / "p.parquet", row_group_size=rows)
         program = (
-            "import resource, sys; from lossd.cli import main; assert main(sys.argv[1:]) == 0;"
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+            "import re, sys; from lossd.cli import main; assert main(sys.argv[1:]) == 0;"
+            "print(re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1])"
         )
         words = ["audit", str(tmp_path / "p.parquet"), "--quiet", "--metric", "accuracy"]
         done = subprocess.run(

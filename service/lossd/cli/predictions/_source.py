@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 
 from lossd.errors import UnreadableBody
 
-BATCH_BYTES = 16 << 20  # of columns that are in memory at once
+BATCH_BYTES = 8 << 20  # of columns that are in memory at once
 MOST_ROWS = 1 << 18
 
 Kind = Literal["floats", "text", "any"]
@@ -42,7 +42,7 @@ def refusing(name: str) -> Iterator[None]:
         yield
     except (OSError, EOFError) as err:
         said = getattr(err, "strerror", None) or err
-        raise UnreadableBody(f"cannot be read: {said}"[:300], at=name) from err
+        raise UnreadableBody(f"cannot be read: {_one_line(said)}", at=name) from err
     except MemoryError as err:
         raise UnreadableBody("asks for more memory than there is", at=name) from err
     except (
@@ -57,7 +57,11 @@ def refusing(name: str) -> Iterator[None]:
         OverflowError,
         NotImplementedError,
     ) as err:
-        raise UnreadableBody(f"not what its ending says: {err}"[:300], at=name) from err
+        raise UnreadableBody(f"not what its ending says: {_one_line(err)}", at=name) from err
+
+
+def _one_line(said: object) -> str:
+    return " ".join(str(said).split())[:300]
 
 
 def cut(first: int, batch: Any) -> Iterator[tuple[int, Any]]:
