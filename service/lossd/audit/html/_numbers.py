@@ -62,9 +62,9 @@ def short(value: float | None) -> str:
 def _decimals(value: float) -> int:
     """Of a percentage: more of them close to 0 and 100, where they matter."""
     distance = min(abs(value), abs(1 - value))
-    if distance == 0 or distance >= 0.002:
+    if distance == 0 or distance >= 0.0005:
         return 1
-    return 2 if distance >= 0.0002 else 3
+    return 2 if distance >= 0.00005 else 3
 
 
 def percent(value: float | None) -> str:
@@ -72,6 +72,13 @@ def percent(value: float | None) -> str:
     if value is None:
         return NONE
     return _signed(f"{100 * value:.{_decimals(value)}f}{_THIN}%")
+
+
+def column_percent(value: float | None) -> str:
+    """The same for a column of them: one decimal always."""
+    if value is not None and 0 < value < 0.0005:
+        return f"< 0.1{_THIN}%"
+    return NONE if value is None else _signed(f"{100 * value:.1f}{_THIN}%")
 
 
 def points(value: float | None) -> str:

@@ -8,11 +8,17 @@ _MOST_CALM = 5  # columns that fit a narrow screen
 
 
 def table(
-    caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1
+    caption: str,
+    heads: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    words: int = 1,
+    wide: bool = False,
 ) -> Html:
     """A table whose first `words` columns are words and whose others are numbers.
 
-    A word in the first column is the head of its row. A wide table scrolls within itself.
+    A word in the first column is the head of its row. A wide table scrolls within itself, and
+    so does one of `wide` heads.
     """
     kinds = [None if i < words else "n" for i in range(len(heads))]
     head = [
@@ -26,7 +32,7 @@ def table(
         element("thead", element("tr", *head)),
         element("tbody", *body),
     )
-    if len(heads) <= _MOST_CALM:
+    if len(heads) <= _MOST_CALM and not wide:
         return whole
     return element("div", whole, class_="scroll", tabindex="0", role="region", aria_label=caption)
 

@@ -85,7 +85,9 @@ def heat_map(
         (name, *(numbers.count(each) for each in row), numbers.count(total))
         for name, row, total in zip(names, counts, totals, strict=True)
     ]
-    twin = table(f"{title}: labels by predictions", ("Label", *names, "All of the label"), rows)
+    twin = table(
+        f"{title}: labels by predictions", ("Label", *names, "All of the label"), rows, wide=True
+    )
     return figure(key, title, description, top + side * len(names) + 6, drawing, twin)
 
 

@@ -31,6 +31,7 @@ def estimates(
     tick: Callable[[float], str] = numbers.tick_label,
     reference: tuple[str, float] | None = None,
     limits: tuple[float, float] | None = None,
+    from_zero: bool = False,
 ) -> Html | None:
     """Points with intervals, labelled by their numbers; `reference` is a named line across.
 
@@ -41,18 +42,21 @@ def estimates(
     ]
     if not known:
         return None
+    if from_zero:
+        known.append(0.0)
+    top = _TOP if reference is not None else 4.0
     across = Scale(*_range(known, reference, limits), _LEFT, WIDTH - EDGE - _RIGHT)
-    base = _TOP + _STEP * len(rows) + 4
+    base = top + _STEP * len(rows) + 4
     drawing: list[Html | None] = []
     if reference is not None:
         x = across(reference[1])
         side = "end" if x > (across.start + across.end) / 2 else ""
         words = f"{reference[0]} {label(reference[1])}"
         drawing += [
-            line(x, _TOP - 6, x, base, "ideal"),
+            line(x, top - 6, x, base, "ideal"),
             text(x + 4 if side else x - 4, 14, words, f"{side} faint".strip()),
         ]
-    drawing += [_row(each, _TOP + _STEP * i, across, label) for i, each in enumerate(rows)]
+    drawing += [_row(each, top + _STEP * i, across, label) for i, each in enumerate(rows)]
     drawing.append(axis_below(across, base, numbers.ticks(across.low, across.high, 5), tick))
     return figure(key, title, description, base + 24, drawing, twin)
 

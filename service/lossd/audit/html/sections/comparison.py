@@ -177,6 +177,7 @@ def drift(report: Report, caps: Caps) -> Html | None:
         label=numbers.percent,
         tick=numbers.share_label,
         limits=(0.0, 1.0),
+        from_zero=True,
     )
     key = "Bars reach to what the bins may hide. Filled: beyond what chance gives; with many rows "
     key += "small moves are too, so look at their size."

@@ -28,7 +28,13 @@ def losses(report: Report, caps: Caps) -> Html | None:
     sentence = _sentence(loss)
     marks = (("median", quantiles.get("0.5")), ("mean", loss["mean"]))
     drawn = histogram(
-        "loss", f"Rows by loss ({name})", sentence, loss["histogram"], f"{name} of a row", marks
+        "loss",
+        f"Rows by loss ({name})",
+        sentence,
+        loss["histogram"],
+        f"{name} of a row",
+        marks,
+        logarithmic=True,
     )
     rows = [
         ("Mean", numbers.number(loss["mean"])),

@@ -10,7 +10,7 @@ from lossd.audit.html._table import table
 from lossd.audit.html.sections._part import capped, class_name, part, result, said
 from lossd.audit.report import Report
 
-_HEADS = ("Row", "Label", "Suggested", "Of the label", "Score")
+_HEADS = ("Row", "Label", "Suggested", "Probability of the label", "Score")
 
 
 def suspects(report: Report, caps: Caps) -> Html | None:
@@ -25,7 +25,7 @@ def suspects(report: Report, caps: Caps) -> Html | None:
             caps.named(each["id"]),
             class_name(report, caps, each["label"]),
             class_name(report, caps, each["suggested"]),
-            numbers.percent(each["probability"]),
+            numbers.column_percent(each["probability"]),
             numbers.number(each["score"], 3),
         )
         for each in shown
