@@ -146,16 +146,17 @@ def _renumbered(sample: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
 
 
 def _repeated(sample: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
+    """Of row numbers; ids that come twice are a finding of the metric `sample`."""
     found = sample["duplicates"]
-    if not found["rows"]:
+    if not found["rows"] or whole.setup.has_ids:
         return
     estimate = round(found["share"] * sample["of"])
-    about = f"{found['rows']}" if sample["complete"] else f"About {estimate}"
-    known = "an id" if whole.setup.has_ids else "a row number (there are no ids)"
+    about = str(found["rows"]) if sample["complete"] else f"About {estimate}"
     yield Finding(
-        "duplicated_ids",
+        "repeated_row_numbers",
         "warning",
-        f"{about} of {sample['of']} rows have {known} that another row before them has.",
+        f"{about} of {sample['of']} rows have a row number that another row before them has: parts"
+        " without ids were counted from the same number.",
         tuple(found["ids"]),
         found["rows"] if sample["complete"] else estimate,
     )
