@@ -205,3 +205,9 @@ def test_rows_that_a_model_knows_too_well() -> None:
     z[np.arange(ROWS), labels] += 30
     (found,) = linted(z, labels).values()
     assert (found.code, found.severity) == ("like_training_rows", "info")
+
+
+def test_two_classes_that_are_swapped() -> None:
+    z, labels = healthy(classes=2)
+    (found,) = linted(z, 1 - labels, classes=("no", "yes")).values()
+    assert "'no' is predicted as 'yes', 'yes' is predicted as 'no';" in found.sentence
