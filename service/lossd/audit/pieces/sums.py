@@ -79,7 +79,8 @@ def normalise(limbs: NDArray[np.int64]) -> None:
 
 
 @called()
-def _split(x: float, limbs: Any) -> None:
+def split(x: float, limbs: Any) -> None:
+    """Add a number to four limbs, which `normalise` is to be called on in the end."""
     # By magnitude: the remainder of a small negative number to a limb of -1 would be rounded.
     sign = -1 if x < 0.0 else 1
     x = min(abs(x), MOST) / _BASE
@@ -92,13 +93,13 @@ def _split(x: float, limbs: Any) -> None:
 @compiled("void(float64[::1], int64[::1])")
 def _add_up(values: Any, limbs: Any) -> None:
     for i in range(values.size):
-        _split(values[i], limbs)
+        split(values[i], limbs)
 
 
 @compiled("void(float64[::1], int64[::1], int64[:, ::1])")
 def _add_at(values: Any, places: Any, limbs: Any) -> None:
     for i in range(values.size):
-        _split(values[i], limbs[places[i]])
+        split(values[i], limbs[places[i]])
 
 
 @compiled("void(float64[::1], int64[::1], int64[:, ::1])")
@@ -106,7 +107,7 @@ def _add_sparsely(values: Any, places: Any, limbs: Any) -> None:
     """The same, of few numbers for many sums: each is carried where it was added."""
     for i in range(values.size):
         own = limbs[places[i]]
-        _split(values[i], own)
+        split(values[i], own)
         for k in range(LIMBS - 1, 0, -1):
             own[k - 1] += own[k] >> 32
             own[k] &= _MASK
