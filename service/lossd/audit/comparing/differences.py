@@ -48,7 +48,7 @@ def of_paired_numbers(a: NDArray[np.float64], b: NDArray[np.float64]) -> Differe
     n = len(a)
     if n < 2:
         return None
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         each = b - a
         mean, deviation = float(each.mean()), float(each.std(ddof=1))
     if not (math.isfinite(mean) and math.isfinite(deviation)):

@@ -122,9 +122,10 @@ def _unknown(part: Part, there: list[str], names: tuple[str, ...], at: str) -> B
     near = difflib.get_close_matches(part.text, there, n=1, cutoff=0.5)
     where = ".".join(_quoted(each) for each in names)
     inside = f"in {where[:200]!r}" if where else "in the report"
+    nearest = f"; the nearest is {near[0][:100]!r}" if near else ""
     expected = ", ".join(there[:10]) or "nothing: the path ends before"
     return BadOption(
-        f"nothing is named {part.text[:100]!r} {inside}",
+        f"nothing is named {part.text[:100]!r} {inside}{nearest}",
         at=at,
         expected=(near[0] if near else expected)[:300],
         got=part.text[:100],
