@@ -24,4 +24,7 @@ class Setup(BaseModel):
     most_listed: int = Field(10_000, ge=1, le=10_000_000, description="Rows in a bounded list.")
     most_sampled: int = Field(65_536, ge=1, le=100_000_000, description="Rows of the sample.")
     most_slices: int = Field(1_000, ge=1, le=1_000_000, description="Values of a slice column.")
+    calibration_bins: Literal[5, 10, 15, 20, 25, 30, 40, 50, 100] = Field(
+        15, description="Bins of a calibration error that is given beside that of 15."
+    )
     dense_classes: int = Field(1_000, ge=1, le=20_000, description="Above, confusion is sparse.")
