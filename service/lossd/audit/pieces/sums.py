@@ -76,7 +76,8 @@ def normalise(limbs: NDArray[np.int64]) -> None:
 
 
 @called()
-def _split(x: float, limbs: Any) -> None:
+def split(x: float, limbs: Any) -> None:
+    """Add a number to four limbs, which `normalise` is to be called on in the end."""
     x = min(max(x, -MOST), MOST)
     for k in range(LIMBS):
         if k == 0:
@@ -89,10 +90,10 @@ def _split(x: float, limbs: Any) -> None:
 @compiled("void(float64[::1], int64[::1])")
 def _add_up(values: Any, limbs: Any) -> None:
     for i in range(values.size):
-        _split(values[i], limbs)
+        split(values[i], limbs)
 
 
 @compiled("void(float64[::1], int64[::1], int64[:, ::1])")
 def _add_at(values: Any, places: Any, limbs: Any) -> None:
     for i in range(values.size):
-        _split(values[i], limbs[places[i]])
+        split(values[i], limbs[places[i]])
