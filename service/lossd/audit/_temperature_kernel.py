@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import numpy as np
+
 from lossd.audit.pieces.sums import split
 from lossd.compiled import compiled, inlined
 
@@ -30,7 +32,7 @@ def _row(
         split(slope, sums[i, 1])
         split(max(second / total - mean * mean, 0.0), sums[i, 2])
         split(slope * slope, sums[i, 3])
-        place = min(int(math.ceil(BINS / total)) - 1, BINS - 1)
+        place = min(int(np.ceil(BINS / total)) - 1, BINS - 1)
         split(1.0 / total, bins[i, place])
         counts[0, i, place] += 1
         counts[1, i, place] += correct

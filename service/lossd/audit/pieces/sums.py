@@ -76,8 +76,7 @@ def normalise(limbs: NDArray[np.int64]) -> None:
 
 
 @called()
-def split(x: float, limbs: Any) -> None:
-    """Add a number to four limbs, which `normalise` is to be called on in the end."""
+def _split(x: float, limbs: Any) -> None:
     x = min(max(x, -MOST), MOST)
     for k in range(LIMBS):
         if k == 0:
@@ -90,10 +89,10 @@ def split(x: float, limbs: Any) -> None:
 @compiled("void(float64[::1], int64[::1])")
 def _add_up(values: Any, limbs: Any) -> None:
     for i in range(values.size):
-        split(values[i], limbs)
+        _split(values[i], limbs)
 
 
 @compiled("void(float64[::1], int64[::1], int64[:, ::1])")
 def _add_at(values: Any, places: Any, limbs: Any) -> None:
     for i in range(values.size):
-        split(values[i], limbs[places[i]])
+        _split(values[i], limbs[places[i]])
