@@ -1,84 +1,53 @@
-"""Exact means and covariances of vectors: a piece whose sums know no order."""
+"""Means, variances and intervals, of exact sums."""
 
-from typing import Any, Self
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from lossd.audit.pieces import Arrays, Counts, Sums
-
-MOST = 4096.0  # a feature beyond counts as this
-_HIGH, _LOW = 2.0**8, 2.0**28  # a feature is n / _HIGH + m / _LOW, of integers up to 2^20
-_ROWS = 1 << 12  # whose products of such integers add up below 2^53: exactly, in any order
+from lossd.audit.intervals import of_mean
+from lossd.audit.pieces.sums import MOST
 
 
+@dataclass(frozen=True, slots=True)
 class Moments:
-    """Sums of features, and of products of each two, of rows of finite numbers.
+    """What is known of the mean of some numbers; None where it is not defined."""
 
-    Features are rounded to 2^-28. State: 32 bytes per pair of features.
+    mean: float | None
+    interval: list[float] | None
+    standard_deviation: float | None
+
+
+NOTHING = Moments(None, None, None)
+
+
+def moments(count: int, total: Fraction | float, squares: Fraction | float) -> Moments:
+    """Of numbers, by their sum and the sum of their squares.
+
+    Where a square was too large to be summed there is a mean only.
     """
+    if not count:
+        return NOTHING
+    mean = float(total / count)
+    if count < 2 or squares >= MOST:
+        return Moments(mean, None, None)
+    exact = Fraction(squares) - Fraction(total) ** 2 / count
+    variance = max(float(exact / (count - 1)), 0.0)
+    return Moments(mean, of_mean(mean, variance, count), math.sqrt(variance))
 
-    __slots__ = ("_first", "_pairs", "_places", "_second", "counts")
 
-    def __init__(self, features: int) -> None:
-        self._pairs = np.triu_indices(features)
-        self._places = np.arange(len(self._pairs[0]))
-        self._first, self._second = Sums(features), Sums(len(self._places))
-        self.counts = Counts(2)  # rows, and features that were beyond `MOST`
+def of_losses(
+    count: int, finite: int, total: Fraction | float, squares: Fraction | float
+) -> Moments:
+    """Of losses, of which some may be infinite: then there is no mean."""
+    return moments(count, total, squares) if finite == count else NOTHING
 
-    def add(self, x: NDArray[Any]) -> None:
-        """Add rows: (rows, features), finite."""
-        for start in range(0, len(x), _ROWS):
-            self._add(x[start : start + _ROWS].astype(np.float64))
 
-    def _add(self, x: NDArray[np.float64]) -> None:
-        self.counts.values[0] += len(x)
-        self.counts.values[1] += np.count_nonzero(np.abs(x) > MOST)
-        x = np.clip(x, -MOST, MOST)
-        high = np.rint(x * _HIGH)
-        low = np.rint((x - high / _HIGH) * _LOW)
-        places = np.arange(x.shape[1])
-        self._first.add(high.sum(0) / _HIGH, places)
-        self._first.add(low.sum(0) / _LOW, places)
-        both = high.T @ low
-        scale = _HIGH * _LOW
-        for product, unit in ((high.T @ high, _HIGH**2), (both, scale), (both.T, scale)):
-            self._second.add(product[self._pairs] / unit, self._places)
-        self._second.add((low.T @ low)[self._pairs] / _LOW**2, self._places)
-
-    def mean(self) -> NDArray[np.float64]:
-        """The mean of each feature; of one row at least."""
-        return self._first.values() / float(self.counts.values[0])
-
-    def covariance(self) -> NDArray[np.float64]:
-        """The covariance, of rows - 1; of two rows at least."""
-        rows = int(self.counts.values[0])
-        first, second = self._first.exactly(), self._second.exactly()
-        flat = [
-            float((both - first[i] * first[j] / rows) / (rows - 1))
-            for i, j, both in zip(*(each.tolist() for each in self._pairs), second, strict=True)
-        ]
-        found = np.zeros((len(first), len(first)))
-        found[self._pairs] = flat
-        found.T[self._pairs] = flat
-        return found
-
-    def merge(self, other: Self) -> None:
-        """Add another's."""
-        self._first.merge(other._first)
-        self._second.merge(other._second)
-        self.counts.merge(other.counts)
-
-    def arrays(self) -> Arrays:
-        """Limbs of both sums, and the counters."""
-        return {
-            "first": self._first.limbs,
-            "second": self._second.limbs,
-            "counts": self.counts.values,
-        }
-
-    def restore(self, arrays: Arrays) -> None:
-        """Become what was kept. Raises `ValueError`, `KeyError`."""
-        self._first.restore({"limbs": arrays["first"]})
-        self._second.restore({"limbs": arrays["second"]})
-        self.counts.restore({"values": arrays["counts"]})
+def of_buckets(buckets: Any, total: Fraction) -> dict[str, Any]:
+    """A distribution as it is told: mean, quantiles, and bins to draw."""
+    count = buckets.total
+    return {
+        "mean": float(total / count) if count else None,
+        "quantiles": buckets.quantiles(),
+        "histogram": buckets.histogram(),
+    }

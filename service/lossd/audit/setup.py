@@ -30,4 +30,5 @@ class Setup(BaseModel):
     calibration_bins: Literal[5, 10, 15, 20, 25, 30, 40, 50, 100] = Field(
         15, description="Bins of a calibration error that is given beside that of 15."
     )
+    most_pairs: int = Field(100_000, ge=1, le=100_000_000, description="Of a sparse confusion.")
     dense_classes: int = Field(1_000, ge=1, le=20_000, description="Above, confusion is sparse.")

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lossd.audit.covariances import Covariances
 from lossd.audit.metrics._spec import Finding, Metric, Pieces, Whole
-from lossd.audit.moments import Moments
 from lossd.audit.pieces import Counts, Kept, Piece
 from lossd.audit.rows import Rows
 from lossd.audit.setup import Setup
@@ -34,7 +34,7 @@ def _start(setup: Setup, classes: int) -> dict[str, Piece]:
     most = min(setup.most_sampled, _MOST_NUMBERS // max(features, 1))
     columns: dict[str, Any] = dict.fromkeys(_columns(features), np.float64)
     return {
-        "moments": Moments(features),
+        "moments": Covariances(features),
         "sample": Kept(most, columns, key=np.uint64),
         "not_finite": Counts(1),
     }

@@ -31,9 +31,12 @@ class Sums:
         flat = self.limbs.reshape(-1, LIMBS)
         if places is None:
             _add_up(np.ascontiguousarray(values), flat[0])
+            normalise(flat[:1])
+        elif len(places) < len(flat):
+            _add_sparsely(np.ascontiguousarray(values), places, flat)
         else:
             _add_at(np.ascontiguousarray(values), places, flat)
-        normalise(flat)
+            normalise(flat)
 
     def exactly(self) -> list[Fraction]:
         """The sums, flat, as they are."""
@@ -76,23 +79,35 @@ def normalise(limbs: NDArray[np.int64]) -> None:
 
 
 @called()
-def _split(x: float, limbs: Any) -> None:
-    x = min(max(x, -MOST), MOST)
+def split(x: float, limbs: Any) -> None:
+    """Add a number to four limbs, which `normalise` is to be called on in the end."""
+    # By magnitude: the remainder of a small negative number to a limb of -1 would be rounded.
+    sign = -1 if x < 0.0 else 1
+    x = min(abs(x), MOST) / _BASE
     for k in range(LIMBS):
-        if k == 0:
-            x = x / _BASE
         whole = np.floor(x) if k < LIMBS - 1 else np.rint(x)
-        limbs[k] += np.int64(whole)
+        limbs[k] += sign * np.int64(whole)
         x = (x - whole) * _BASE
 
 
 @compiled("void(float64[::1], int64[::1])")
 def _add_up(values: Any, limbs: Any) -> None:
     for i in range(values.size):
-        _split(values[i], limbs)
+        split(values[i], limbs)
 
 
 @compiled("void(float64[::1], int64[::1], int64[:, ::1])")
 def _add_at(values: Any, places: Any, limbs: Any) -> None:
     for i in range(values.size):
-        _split(values[i], limbs[places[i]])
+        split(values[i], limbs[places[i]])
+
+
+@compiled("void(float64[::1], int64[::1], int64[:, ::1])")
+def _add_sparsely(values: Any, places: Any, limbs: Any) -> None:
+    """The same, of few numbers for many sums: each is carried where it was added."""
+    for i in range(values.size):
+        own = limbs[places[i]]
+        split(values[i], own)
+        for k in range(LIMBS - 1, 0, -1):
+            own[k - 1] += own[k] >> 32
+            own[k] &= _MASK
