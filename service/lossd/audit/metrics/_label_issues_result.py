@@ -1,0 +1,199 @@
+"""What becomes of the counts of `label_issues`."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossd.audit import confident
+from lossd.audit.confidence_bins import Bins
+from lossd.audit.ids import hash_of
+from lossd.audit.metrics._spec import Finding, Pieces, Whole
+from lossd.audit.pieces import Kept
+from lossd.audit.setup import Setup
+
+_MOST_SHOWN = 32  # classes of a matrix in the result
+_MOST_PAIRS = 10
+_MOST_EXAMPLES = 10
+
+
+def bins_of(setup: Setup, classes: int) -> tuple[Bins, Bins | None]:
+    """Bins of each class's confidence, and of each pair's, or None where pairs are too many."""
+    by_class = Bins.within(setup.issue_cells // (2 * classes), classes, most_parts_bits=8)
+    cells = setup.issue_cells // classes**2
+    if not cells:
+        return by_class, None
+    return by_class, Bins.within(cells, classes, most_parts_bits=6)
+
+
+def thresholds_of(pieces: Pieces) -> NDArray[np.float64]:
+    """The mean probability of each class over rows of that label; 2 where there are none."""
+    counts = pieces["labels"].values
+    return confident.thresholds(pieces["probabilities"].exactly(), counts)
+
+
+def _above(bins: Bins, counts: NDArray[np.int64], cut: float) -> tuple[NDArray[Any], ...]:
+    """Rows at or above a probability: fewest, estimated, most. (..., bins) to (...)."""
+    place = bins.place(cut)
+    low, high = bins.edges()[place : place + 2]
+    share = min(max((high - cut) / (high - low), 0.0), 1.0)
+    fewest = counts[..., place + 1 :].sum(-1)
+    inside = counts[..., place]
+    if cut > 1.0:
+        return fewest, fewest.astype(np.float64), fewest
+    return fewest, fewest + share * inside, fewest + inside
+
+
+def _counts_of(pieces: Pieces, whole: Whole) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Rows by confident class and whether they are contradicted; and how many issues that is."""
+    bins, _ = bins_of(whole.setup, whole.classes)
+    counts = pieces["by_class"].values
+    cuts = (thresholds_of(pieces) - confident.TOLERANCE).tolist()
+    found = [_above(bins, counts[k], cut) for k, cut in enumerate(cuts)]
+    fewest, estimated, most = (np.array(each, np.float64) for each in zip(*found, strict=True))
+    lowest = min(cuts)
+    any_class = _above(bins, counts[:, 1].sum(0), lowest)[2]
+    middles = 1 - (bins.edges()[:-1] + bins.edges()[1:]) / 2
+    expected = sum(
+        float((counts[k].sum(0) * middles)[bins.place(cut) :].sum()) for k, cut in enumerate(cuts)
+        if cut <= 1
+    )  # fmt: skip
+    return estimated, {
+        "count": round(float(estimated[:, 1].sum())),
+        "count_bounds": [int(fewest[:, 1].sum()), int(most[:, 1].sum())],
+        "most_by_any_rule": int(any_class),
+        "contradicted": int(counts[:, 1].sum()),
+        "expected_by_the_model": expected,
+    }
+
+
+def _pairs(
+    pieces: Pieces, whole: Whole, by_class: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Rows by label and confident class; None where pairs were not counted.
+
+    Coarse bins are put right by the classes' fine ones.
+    """
+    _, bins = bins_of(whole.setup, whole.classes)
+    if bins is None:
+        return None
+    cuts = (thresholds_of(pieces) - confident.TOLERANCE).tolist()
+    counts = pieces["by_pair"].values
+    found = np.stack([_above(bins, counts[:, k], cut)[1] for k, cut in enumerate(cuts)], axis=1)
+    right = np.diagonal(found).copy()
+    wrong = found.sum(0) - right
+    found *= by_class[:, 1] / np.where(wrong > 0, wrong, 1.0)
+    np.fill_diagonal(found, by_class[:, 0])
+    return found
+
+
+def result_of(pieces: Pieces, whole: Whole) -> dict[str, Any]:
+    """The metric's result."""
+    by_class, result = _counts_of(pieces, whole)
+    rows = max(whole.rows, 1)
+    labels = pieces["labels"].values
+    suspects: Kept = pieces["suspects"]
+    listed = min(result["count"], len(suspects))
+    complete = result["count"] <= len(suspects)
+    means = [each if each <= 1 else None for each in thresholds_of(pieces).tolist()]
+    result |= {
+        "share": result["count"] / rows,
+        "rule": "argmax",
+        "ranking": whole.setup.issue_ranking,
+        "thresholds": means if whole.classes <= whole.setup.dense_classes else None,
+        **_confusions(_pairs(pieces, whole, by_class), by_class, labels, whole),
+        "listed": _listed(suspects, np.arange(listed), whole),
+        "complete": complete,
+        "bound": whole.setup.most_listed,
+        "review": _review(pieces, listed if complete else None, whole),
+    }
+    return result
+
+
+def _confusions(
+    pairs: NDArray[np.float64] | None,
+    by_class: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    whole: Whole,
+) -> dict[str, Any]:
+    if pairs is None:
+        total = by_class.sum()
+        rate = float(by_class[:, 1].sum() / total) if total else None
+        nothing = {"joint": None, "transitions": None, "most_mislabelled": None}
+        return {"noise_rate": rate, "noise_rate_calibrated": False, **nothing}
+    shares = confident.joint(pairs, labels)
+    is_shown = whole.classes <= _MOST_SHOWN
+    issues = pairs.copy()
+    np.fill_diagonal(issues, 0.0)
+    order = np.argsort(-issues, axis=None, kind="stable")[:_MOST_PAIRS]
+    most = [
+        {
+            "label": whole.name_of(int(i)),
+            "suggested": whole.name_of(int(j)),
+            "count": round(float(issues[i, j])),
+            "share_of_label": float(issues[i, j] / labels[i]),
+        }
+        for i, j in zip(*np.unravel_index(order, issues.shape), strict=True)
+        if issues[i, j] >= 0.5
+    ]
+    return {
+        "noise_rate": confident.noise_rate(shares) if whole.rows else None,
+        "noise_rate_calibrated": True,
+        "joint": shares.tolist() if is_shown else None,
+        "transitions": confident.transitions(shares).tolist() if is_shown else None,
+        "most_mislabelled": most,
+    }
+
+
+def _listed(kept: Kept, which: NDArray[np.int64], whole: Whole) -> list[dict[str, Any]]:
+    columns = ("key", "label", "predicted", "probability", "confidence")
+    rows = [kept.ids, *(kept.column(name) for name in columns)]
+    return [
+        {
+            "id": id_,
+            "label": whole.name_of(label),
+            "suggested": whole.name_of(predicted),
+            "score": key if key > -math.inf else None,
+            "probability": probability,
+            "suggested_probability": confidence,
+        }
+        for id_, key, label, predicted, probability, confidence in zip(
+            *(each[which].tolist() for each in rows), strict=True
+        )
+    ]
+
+
+def _review(pieces: Pieces, listed: int | None, whole: Whole) -> dict[str, Any]:
+    """Rows for a person to judge, at random: of those listed, if these are all; else of issues."""
+    most = whole.setup.most_reviewed
+    if listed is not None:
+        kept = pieces["suspects"]
+        which = np.argsort(hash_of(kept.ids[:listed]), kind="stable")[:most]
+    else:
+        kept = pieces["review"]
+        cuts = thresholds_of(pieces) - confident.TOLERANCE
+        which = np.flatnonzero(kept.column("confidence") >= cuts[kept.column("predicted")])[:most]
+    rows = _listed(kept, which, whole)
+    for each in rows:
+        del each["score"]
+    return {"of": "flagged" if listed is None else "listed", "bound": most, "rows": rows}
+
+
+def findings(result: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
+    """Issues, where they are more than the model's own doubts, or a hundredth of the rows."""
+    count, expected = result["count"], result["expected_by_the_model"]
+    lowest = result["count_bounds"][0]
+    is_more = lowest > 2 * expected + 3 * math.sqrt(expected) and lowest >= 3
+    if not (is_more and count >= 0.001 * whole.rows) and count < 0.01 * whole.rows:
+        return
+    sentence = f"{count} of {whole.rows} rows ({result['share']:.1%}) look mislabelled"
+    if result["most_mislabelled"]:
+        pair = result["most_mislabelled"][0]
+        sentence += f"; most often {pair['suggested']} is labelled {pair['label']}"
+    sentence += f" ({pair['count']})." if result["most_mislabelled"] else "."
+    doubts = f" The model's own doubts account for {expected:.0f} such rows"
+    sentence += doubts + (": its labels are wrong, or it is overconfident." if is_more else ".")
+    ids = tuple(each["id"] for each in result["listed"][:_MOST_EXAMPLES])
+    yield Finding("mislabelled_rows", "warning" if is_more else "info", sentence, ids, count)
