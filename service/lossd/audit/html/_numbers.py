@@ -101,6 +101,21 @@ def percents(pair: Pair | None) -> str:
     return f"{low} to {high}"
 
 
+def change(value: float | None) -> str:
+    """A difference of shares as points, with its sign and without a unit: 0.031 as +3.1."""
+    return NONE if value is None else _signed(f"{100 * value:+.1f}")
+
+
+def changes(pair: Pair | None) -> str:
+    """An interval of such a difference."""
+    return NONE if pair is None else f"{change(pair[0])} to {change(pair[1])}"
+
+
+def change_label(value: float) -> str:
+    """A round one on an axis."""
+    return _signed(f"{100 * value:+.10g}") if value else "0"
+
+
 def probability(value: float | None) -> str:
     """A p-value."""
     if value is None:

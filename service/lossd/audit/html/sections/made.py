@@ -18,6 +18,7 @@ _SHOWN = frozenset(
         "calibration",
         "confusion",
         "distributions",
+        "gradients",
         "label_issues",
         "lint",
         "loss",
