@@ -12,7 +12,7 @@ from lossd.audit.setup import Setup
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
-def _shape(values: Any, bins: int = 40) -> dict[str, Any]:
+def _shape(values: Any, bins: int) -> dict[str, Any]:
     counts, edges = np.histogram(values, bins, (values.min(), np.quantile(values, 0.99)))
     counts, edges = [*counts.tolist(), int((values > edges[-1]).sum())], edges.tolist()
     quantiles = {str(each): float(np.quantile(values, each)) for each in QUANTILES}
@@ -23,11 +23,11 @@ def _shape(values: Any, bins: int = 40) -> dict[str, Any]:
     }
 
 
-def _loss(values: Any) -> dict[str, Any]:
+def _loss(values: Any, bins: int) -> dict[str, Any]:
     mean, variance = float(values.mean()), float(values.var())
     return {
         "loss": "cross_entropy",
-        **_shape(values),
+        **_shape(values, bins),
         "interval": of_mean(mean, variance, len(values)),
         "standard_deviation": variance**0.5,
         "infinite": 0,
@@ -97,6 +97,7 @@ def made_up(
     listed: int = 200,
     findings: int = 3,
     gates: int = 4,
+    bins: int = 40,
 ) -> Report:
     """A report of made-up rows. `word` is in every name, id and sentence."""
     random = np.random.default_rng(7)
@@ -136,11 +137,11 @@ def made_up(
         "accuracy": {
             "top_1": {"value": hits / rows, "correct": hits, "interval": wilson(hits, rows)}
         },
-        "loss": _loss(loss),
+        "loss": _loss(loss, bins),
         "distributions": {
-            "margin": _shape(2 * confidence - 1),
-            "confidence": _shape(confidence),
-            "entropy": _shape(entropy),
+            "margin": _shape(2 * confidence - 1, bins),
+            "confidence": _shape(confidence, bins),
+            "entropy": _shape(entropy, bins),
         },
         "calibration": _calibration(confidence, correct),
         "confusion": {

@@ -1,6 +1,6 @@
 """Two audits side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,8 @@ def compare(a: State, b: State) -> dict[str, Any]:
         "class_shares": _class_shares(a, b),
     }
     if pairs.paired:
-        found |= _of_pairs(pairs, same_loss)
+        names = a.setup.classes or b.setup.classes
+        found |= _of_pairs(pairs, same_loss, names)
     return found | {"sentences": sentences(found)}
 
 
@@ -79,7 +80,7 @@ def _check(a: State, b: State) -> None:
         )
 
 
-def _of_pairs(pairs: Pairs, same_loss: bool) -> dict[str, Any]:
+def _of_pairs(pairs: Pairs, same_loss: bool, names: Sequence[str] | None) -> dict[str, Any]:
     predicted, labels = pairs.columns("predicted"), pairs.columns("label")[0]
     right_a, right_b = (each == labels for each in predicted)
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
@@ -101,6 +102,12 @@ def _of_pairs(pairs: Pairs, same_loss: bool) -> dict[str, Any]:
             "right_to_wrong": _flips(pairs, right_a & ~right_b),
             "wrong_to_right": _flips(pairs, right_b & ~right_a),
         },
+        "per_class": groups.of_paired_classes(
+            labels,
+            (right_a, right_b),
+            pairs.columns("loss") if same_loss else None,
+            lambda k: str(k) if names is None else names[k],
+        ),
     }
 
 

@@ -137,14 +137,15 @@ def _summed_up(judged: list[Gated], name: str, gate: Gate) -> Iterator[Gated]:
     bad = [each for each in judged if each.verdict != "pass"]
     bad.sort(key=lambda each: ("fail", "inconclusive", "warn").index(each.verdict))
     for each in bad[:_MOST_LISTED]:
-        yield dataclasses.replace(each, name=f"{name}: {each.name}"[:400])
+        own = f"{gate.name}: {each.name}" if gate.name else each.name
+        yield dataclasses.replace(each, name=own[:400])
     if len(bad) > _MOST_LISTED:
         rest = bad[_MOST_LISTED:]
         sentence = f"{len(rest)} more of {gate.metric} do not pass."
         yield Gated(name, rest[0].verdict, sentence)
     passing = len(judged) - len(bad)
     if passing:
-        yield Gated(name, "pass", f"{passing} of {len(judged)} checks of {gate.metric} pass.")
+        yield Gated(name, "pass", f"{gate.metric}: {passing} of {len(judged)} checks pass.")
 
 
 def _of_value(

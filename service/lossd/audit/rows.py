@@ -82,7 +82,7 @@ class Rows:
 
     @cached_property
     def has_loss(self) -> NDArray[np.bool_]:
-        """Whether the loss is a number that can be summed: not infinite, nor beyond 2^94."""
+        """Whether the loss is a number that can be summed: not infinite, nor beyond 2^62."""
         found: NDArray[np.bool_] = np.abs(self.loss) < MOST
         return found
 

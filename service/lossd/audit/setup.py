@@ -1,6 +1,6 @@
 """What an audit is asked to do. Part of its state: only audits of one setup can be merged."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,9 +22,15 @@ class Setup(BaseModel):
     has_ids: bool = Field(False, description="Whether rows carry ids, or else their numbers.")
     has_weights: bool = Field(False, description="Whether rows carry weights.")
     embedding_size: int | None = Field(None, ge=1, description="Features of the embeddings.")
+    class_counts: tuple[Annotated[float, Field(gt=0)], ...] | None = Field(
+        None, description="Training items of each class, for the losses that weigh by them."
+    )
     most_listed: int = Field(10_000, ge=1, le=10_000_000, description="Rows in a bounded list.")
     most_sampled: int = Field(65_536, ge=1, le=100_000_000, description="Rows of the sample.")
     most_slices: int = Field(1_000, ge=1, le=1_000_000, description="Values of a slice column.")
+    calibration_bins: Literal[5, 10, 15, 20, 25, 30, 40, 50, 100] = Field(
+        15, description="Bins of a calibration error that is given beside that of 15."
+    )
     most_pairs: int = Field(100_000, ge=1, le=100_000_000, description="Of a sparse confusion.")
     dense_classes: int = Field(1_000, ge=1, le=20_000, description="Above, confusion is sparse.")
     issue_ranking: IssueRanking = Field("margin", description="What label issues are sorted by.")

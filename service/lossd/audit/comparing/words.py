@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from lossd.audit.metrics._words import percent, quoted
+
 _DRIFTED = 0.25  # of the stability index, beyond what chance makes of it
 _IDS = 5
 
@@ -30,7 +32,7 @@ def _of_pairing(found: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"{pairing['rows']} rows are the same in both by {pairing['by']} ({kind}), of"
         f" {rows['baseline']} in the baseline and {rows['candidate']} in the candidate;"
-        f" {pairing['jaccard']:.1%} of all {pairing['by']} are in both."
+        f" {percent(pairing['jaccard'])} of all {pairing['by']} are in both."
     )
     if pairing["labels_differ"]:
         yield f"{pairing['labels_differ']} more have other labels now and are left out."
@@ -42,10 +44,10 @@ def _of_accuracy(found: Mapping[str, Any]) -> Iterator[str]:
         return
     low, high = each["interval"]
     yield (
-        f"Accuracy {_went(each['difference'])} from {each['baseline']:.2%} to"
-        f" {each['candidate']:.2%}: by {100 * each['difference']:+.2f} points, {100 * low:+.2f} to"
-        f" {100 * high:+.2f} at 95 %; a change of {100 * each['minimum_detectable']:.2f} points or"
-        " more would be told from chance."
+        f"Accuracy {_went(each['difference'])} from {_fine(each['baseline'])} % to"
+        f" {_fine(each['candidate'])} %: by {_points(each['difference'])} points, {_points(low)} to"
+        f" {_points(high)} at 95 %; a change of {_fine(each['minimum_detectable'])} points or more"
+        " would be told from chance."
     )
     flips = found["flips"]
     if flips is not None:
@@ -67,7 +69,7 @@ def _of_loss(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _of_groups(found: Mapping[str, Any]) -> Iterator[str]:
-    named = {f"slice {column}": each for column, each in found["slices"].items()}
+    named = {f"slice {quoted(column)}": each for column, each in found["slices"].items()}
     if found["per_class"] is not None:
         named["class"] = found["per_class"]
     for what, group in named.items():
@@ -78,11 +80,11 @@ def _of_groups(found: Mapping[str, Any]) -> Iterator[str]:
         ]
         if worse:
             worst = worse[0]
-            name = worst.get("value", worst.get("class"))
+            name = str(worst.get("value", worst.get("class")))
             points = 100 * worst["accuracy"]["difference"]
             yield (
                 f"Of {group['compared']} values of {what}, {len(worse)} lost accuracy beyond their"
-                f" 95 % interval; the worst is {name!r}, by {points:+.1f} points."
+                f" 95 % interval; the worst is {quoted(name)}, by {points:+.1f} points."
             )
 
 
@@ -99,3 +101,11 @@ def _of_drift(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _went(change: float) -> str:
     return "rose" if change > 0 else "fell" if change < 0 else "stayed"
+
+
+def _fine(share: float) -> str:
+    return f"{100 * share:.2f}"
+
+
+def _points(change: float) -> str:
+    return f"{100 * change:+.2f}"

@@ -50,8 +50,9 @@ def _line(line: Line, colours: bool) -> str:
 
 
 def _wrapped(text: str, indent: int) -> str:
-    lines = textwrap.wrap(printable(text), _WIDTH - indent) or [""]
-    return ("\n" + " " * indent).join(lines)
+    held = printable(text).replace(" %", "\xa0%")  # a number and its unit stay on one line
+    lines = textwrap.wrap(held, _WIDTH - indent) or [""]
+    return ("\n" + " " * indent).join(lines).replace("\xa0", " ")
 
 
 def _table(table: Table) -> Iterator[str]:

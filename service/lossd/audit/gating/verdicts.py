@@ -130,7 +130,7 @@ def _tested(
     verdict: Verdict
     if ends[0] > allowed + _slack(limit):
         verdict = gate.on_fail
-        why = f"a {word} beyond the allowed {shown(allowed)} is certain at 95 %"
+        why = f"a {word} beyond the allowed {shown(allowed)} is shown at 95 %"
     elif ends[1] <= allowed + _slack(limit):
         verdict, why = "pass", f"a {word} beyond the allowed {shown(allowed)} is ruled out at 95 %"
     elif detectable > allowed:

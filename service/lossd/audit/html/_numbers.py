@@ -62,9 +62,9 @@ def short(value: float | None) -> str:
 def _decimals(value: float) -> int:
     """Of a percentage: more of them close to 0 and 100, where they matter."""
     distance = min(abs(value), abs(1 - value))
-    if distance == 0 or distance >= 0.002:
+    if distance == 0 or distance >= 0.0005:
         return 1
-    return 2 if distance >= 0.0002 else 3
+    return 2 if distance >= 0.00005 else 3
 
 
 def percent(value: float | None) -> str:
@@ -72,6 +72,13 @@ def percent(value: float | None) -> str:
     if value is None:
         return NONE
     return _signed(f"{100 * value:.{_decimals(value)}f}{_THIN}%")
+
+
+def column_percent(value: float | None) -> str:
+    """The same for a column of them: one decimal always."""
+    if value is not None and 0 < value < 0.0005:
+        return f"< 0.1{_THIN}%"
+    return NONE if value is None else _signed(f"{100 * value:.1f}{_THIN}%")
 
 
 def points(value: float | None) -> str:
@@ -92,6 +99,21 @@ def percents(pair: Pair | None) -> str:
         return NONE
     low, high = percent(pair[0]).removesuffix(f"{_THIN}%"), percent(pair[1])
     return f"{low} to {high}"
+
+
+def change(value: float | None) -> str:
+    """A difference of shares as points, with its sign and without a unit: 0.031 as +3.1."""
+    return NONE if value is None else _signed(f"{100 * value:+.1f}")
+
+
+def changes(pair: Pair | None) -> str:
+    """An interval of such a difference."""
+    return NONE if pair is None else f"{change(pair[0])} to {change(pair[1])}"
+
+
+def change_label(value: float) -> str:
+    """A round one on an axis."""
+    return _signed(f"{100 * value:+.10g}") if value else "0"
 
 
 def probability(value: float | None) -> str:

@@ -11,7 +11,7 @@ from lossd.audit.html.sections.calibration import calibration
 from lossd.audit.html.sections.comparison import comparison, drift
 from lossd.audit.html.sections.confusion import confusion
 from lossd.audit.html.sections.groups import classes, slices
-from lossd.audit.html.sections.losses import distributions, losses
+from lossd.audit.html.sections.losses import distributions, gradients, losses
 from lossd.audit.html.sections.made import made, others
 from lossd.audit.html.sections.suspects import suspects
 from lossd.audit.html.sections.top import findings, gates, header
@@ -27,6 +27,7 @@ _PARTS = (
     ("calibration", "Calibration", calibration),
     ("confusions", "Confusion", confusion),
     ("classes", "Classes", classes),
+    ("gradients", "Gradients", gradients),
     ("suspects", "Suspicious labels", suspects),
     ("slices", "Slices", slices),
     ("comparison", "Comparison", comparison),

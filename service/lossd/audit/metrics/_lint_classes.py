@@ -10,6 +10,7 @@ from lossd.audit.intervals import wilson
 
 _LEAST_ROWS = 100
 _LEAST_GAIN = 0.1  # of recall, averaged over the classes
+_LEVEL = 0.9999  # of intervals that must not meet: this is looked for in every audit
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +54,14 @@ def renumbering(
     y, p = labels[other], predicted[other]
     before, after = p == y, p == meant[y]
     gain = _mean_recall(y, after, classes) - _mean_recall(y, before, classes)
-    low, high = wilson(int(after.sum()), len(y)), wilson(int(before.sum()), len(y))
+    low, high = (wilson(int(each.sum()), len(y), _LEVEL) for each in (after, before))
     if gain < _LEAST_GAIN or low is None or high is None or low[0] <= high[1]:
         return None
     present = np.unique(labels)
     moved = [(int(each), int(meant[each])) for each in present if meant[each] != each]
     shifts = {(b - a) % classes for a, b in moved}
-    shift = shifts.pop() if len(shifts) == 1 and len(moved) >= 0.9 * len(present) else None
+    is_shift = len(shifts) == 1 and len(moved) >= 0.9 * len(present) and classes > 2
+    shift = shifts.pop() if is_shift else None
     if shift is not None and shift > classes // 2:
         shift -= classes
     return Renumbering(tuple(moved), shift, float(before.mean()), float(after.mean()))

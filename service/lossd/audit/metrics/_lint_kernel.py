@@ -40,5 +40,6 @@ def look(
             if high <= 0.0:
                 found |= 1 << LIKE_LOG_PROBABILITIES
         bits[i] = found
-        for bit in range(CHECKS):
-            counts[bit] += (found >> bit) & 1
+        if found:
+            for bit in range(CHECKS):
+                counts[bit] += (found >> bit) & 1

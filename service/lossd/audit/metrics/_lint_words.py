@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lossd.audit.metrics._spec import Finding, Severity, Whole
+from lossd.audit.metrics._words import percent, quoted
 
 _NEARLY_ALL = 0.99
 _LEAST_ROWS = 100  # below, a model may be right everywhere by merit or by chance
@@ -107,8 +108,8 @@ def _constant(sample: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
         yield Finding(
             "constant_prediction",
             "error",
-            f"The class {name!r} has the largest score in {_rows_of(sample)}, while the labels are"
-            f" of {sample['labels']} classes.",
+            f"The class {quoted(name)} has the largest score in {_rows_of(sample)}, while the labels"
+            f" are of {sample['labels']} classes.",
             count=count,
         )
 
@@ -118,7 +119,8 @@ def _renumbered(sample: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
     if found is None:
         return
     change = (
-        f"accuracy would be {found['accuracy_after']:.1%} and not {found['accuracy_before']:.1%}"
+        f"accuracy would be {percent(found['accuracy_after'])} and not"
+        f" {percent(found['accuracy_before'])}"
     )
     if found["shift"] is not None:
         number = found["shift"]
@@ -132,7 +134,7 @@ def _renumbered(sample: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
         )
         return
     shown = [
-        f"{whole.name_of(a)!r} is predicted as {whole.name_of(b)!r}"
+        f"{quoted(whole.name_of(a))} is predicted as {quoted(whole.name_of(b))}"
         for a, b in found["pairs"][:_PAIRS]
     ]
     more = len(found["pairs"]) - len(shown)
@@ -146,16 +148,17 @@ def _renumbered(sample: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
 
 
 def _repeated(sample: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
+    """Of row numbers; ids that come twice are a finding of the metric `sample`."""
     found = sample["duplicates"]
-    if not found["rows"]:
+    if not found["rows"] or whole.setup.has_ids:
         return
     estimate = round(found["share"] * sample["of"])
-    about = f"{found['rows']}" if sample["complete"] else f"About {estimate}"
-    known = "an id" if whole.setup.has_ids else "a row number (there are no ids)"
+    about = str(found["rows"]) if sample["complete"] else f"About {estimate}"
     yield Finding(
-        "duplicated_ids",
+        "repeated_row_numbers",
         "warning",
-        f"{about} of {sample['of']} rows have {known} that another row before them has.",
+        f"{about} of {sample['of']} rows have a row number that another row before them has: parts"
+        " without ids were counted from the same number.",
         tuple(found["ids"]),
         found["rows"] if sample["complete"] else estimate,
     )
@@ -168,7 +171,7 @@ def _too_good(sample: Mapping[str, Any]) -> Iterable[Finding]:
         yield Finding(
             "like_training_rows",
             "info",
-            f"Accuracy is {sample['accuracy']:.2%} and the mean loss {sample['mean_loss']:.2g}: so"
-            " well does a model know the rows that it was trained on. If these are, label issues"
+            f"Accuracy is {100 * sample['accuracy']:.2f} % and the mean loss"
+            f" {sample['mean_loss']:.2g}: so well does a model know the rows that it was trained on. If these are, label issues"
             " and calibration mean little.",
         )

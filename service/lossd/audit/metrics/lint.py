@@ -60,7 +60,7 @@ def _add(pieces: Pieces, rows: Rows, setup: Setup) -> None:
         predicted=rows.predicted,
         log_p=rows.log_p,
         largest=rows.largest,
-        total=np.nan_to_num(rows.total),
+        total=rows.total,
     )
 
 
@@ -82,7 +82,8 @@ def _of_sample(sample: Kept, whole: Whole) -> dict[str, Any]:
     """What a coordinated sample of the rows shows; all of them where it is complete."""
     labels, predicted = sample.column("label"), sample.column("predicted")
     n = len(labels)
-    log_p, largest, total = (sample.column(name) for name in ("log_p", "largest", "total"))
+    log_p, largest = sample.column("log_p"), sample.column("largest")
+    total = np.nan_to_num(sample.column("total"))
     dense = min(whole.setup.dense_classes, 1_000)
     found = renumbering(labels, predicted, whole.classes, dense) if n else None
     constant = n > 0 and bool((predicted == predicted[0]).all())

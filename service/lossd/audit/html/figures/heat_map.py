@@ -1,6 +1,6 @@
 """A heat map of labels by predictions: the share of a label's rows in each cell."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from lossd.audit.html import _numbers as numbers
 from lossd.audit.html._markup import Html, element, joined, shortened_name
@@ -12,15 +12,21 @@ _SHADES = 6
 _FAINT = 0.02  # of a label's rows: what is darkest at least
 
 
-def darkest(counts: Sequence[Sequence[int]], totals: Sequence[int]) -> float:
-    """The share of a label's rows that is drawn darkest: the largest off the diagonal."""
-    shares = [
-        each / max(total, 1)
-        for i, (row, total) in enumerate(zip(counts, totals, strict=True))
-        for j, each in enumerate(row)
-        if i != j
-    ]
-    return max([_FAINT, *shares])
+def darkest(counts: Sequence[Sequence[int]], totals: Sequence[int] | None) -> float:
+    """What is drawn darkest: the largest share of a label's rows off the diagonal.
+
+    The largest count, where it is not known how many rows each label has.
+    """
+    least = _FAINT if totals else 1
+    return max([least, *(_weight(i, j, counts, totals) for i, j in _apart(len(counts)))])
+
+
+def _apart(classes: int) -> Iterator[tuple[int, int]]:
+    return ((i, j) for i in range(classes) for j in range(classes) if i != j)
+
+
+def _weight(i: int, j: int, counts: Sequence[Sequence[int]], totals: Sequence[int] | None) -> float:
+    return counts[i][j] / max(totals[i], 1) if totals else counts[i][j]
 
 
 def _cell(x: float, y: float, side: float, count: int, darkness: float | None) -> Html | None:
@@ -40,19 +46,20 @@ def heat_map(
     description: str,
     names: Sequence[str],
     counts: Sequence[Sequence[int]],
-    totals: Sequence[int],
+    totals: Sequence[int] | None,
 ) -> Html:
-    """Counts of some classes; `totals` are of all rows of each label, what shades are shares of."""
+    """Counts of some classes. `totals` are of all rows of each label: shades are shares of them."""
     side = min((WIDTH - EDGE - _LEFT) / len(names), 64.0)
     full = darkest(counts, totals)
-    top = 40.0 if max(map(len, names)) <= _SHORT else 84.0
+    longest = min(max(map(len, names)), _LONG)
+    top = 40.0 if longest <= _SHORT else 24.0 + 6.5 * longest
     cells = [
         _cell(
             _LEFT + side * j,
             top + side * i,
             side,
             counts[i][j],
-            None if i == j else counts[i][j] / max(totals[i], 1) / full,
+            None if i == j else _weight(i, j, counts, totals) / full,
         )
         for i in range(len(names))
         for j in range(len(names))
@@ -82,10 +89,11 @@ def heat_map(
         text(_LEFT - 6, top - 24, "predicted", "end faint"),
     ]
     rows = [
-        (name, *(numbers.count(each) for each in row), numbers.count(total))
-        for name, row, total in zip(names, counts, totals, strict=True)
+        (name, *map(numbers.count, row), *([numbers.count(totals[i])] if totals else []))
+        for i, (name, row) in enumerate(zip(names, counts, strict=True))
     ]
-    twin = table(f"{title}: labels by predictions", ("Label", *names, "All of the label"), rows)
+    heads = ("Label", *names, *(["All of the label"] if totals else []))
+    twin = table(f"{title}: labels by predictions", heads, rows, wide=True)
     return figure(key, title, description, top + side * len(names) + 6, drawing, twin)
 
 

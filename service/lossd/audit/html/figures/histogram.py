@@ -1,5 +1,6 @@
 """A histogram: how many rows in each bin. Bins wider than the others stand apart, at the ends."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -39,8 +40,13 @@ def histogram(
     bins: Mapping[str, Sequence[Any]],
     unit: str,
     marks: Sequence[tuple[str, float | None]] = (),
+    *,
+    logarithmic: bool = False,
 ) -> Html | None:
-    """Bins as bars over an axis named `unit`; `marks` are named places on it. None of nothing."""
+    """Bins as bars over an axis named `unit`; `marks` are named places on it. None of nothing.
+
+    `logarithmic` are the heights, for a tail to be seen; not of fewer than ten rows.
+    """
     edges, counts = bins["edges"], bins["counts"]
     if not counts or not sum(counts):
         return None
@@ -50,7 +56,8 @@ def histogram(
     end = WIDTH - EDGE - 8 - (_TAIL + _GAP if after else 0)
     across = Scale(inner[0], inner[-1], start, end)
     base = _TOP + _PLOT
-    up = Scale(0, max(counts), base, _TOP)
+    is_log = logarithmic and max(counts) >= 10
+    up, at_left = _upwards(max(counts), base, is_log)
 
     def place(i: int) -> tuple[float, float]:
         if before and i == 0:
@@ -64,7 +71,7 @@ def histogram(
         element(
             "path",
             d="".join(
-                _bar(*place(i), up(each), base)
+                _bar(*place(i), up(math.log10(each) if is_log else each), base)
                 for i, each in enumerate(counts)
                 if each and (i in ends) is tail
             ),
@@ -76,7 +83,7 @@ def histogram(
     near, far = start + (_ROOM if before else -1), end + (1 - _ROOM if after else 1)
     shown = [(name, value) for name, value in marks if value is not None]
     drawing = [
-        axis_left(up, _LEFT, WIDTH - EDGE, numbers.ticks(0, max(counts), 5), _rows),
+        axis_left(up, _LEFT, WIDTH - EDGE, at_left, _power if is_log else _rows),
         *bars,
         axis_below(across, base, [each for each in at if near < across(each) < far]),
         *_marked(shown, across, base),
@@ -85,6 +92,7 @@ def histogram(
         if after
         else None,
         text(_LEFT - 6, _TOP - 14, "rows", "end faint"),
+        text(_LEFT, _TOP - 14, "(log scale)", "faint") if is_log else None,
         text((start + end) / 2, base + 34, unit, "middle faint"),
     ]
     twin = table(
@@ -97,6 +105,18 @@ def histogram(
         words=0,
     )
     return figure(key, title, description, base + 40, drawing, twin)
+
+
+def _upwards(most: int, base: float, is_log: bool) -> tuple[Scale, list[float]]:
+    """The scale of counts, or of their logarithms from half a row on; and its ticks."""
+    if not is_log:
+        return Scale(0, most, base, _TOP), numbers.ticks(0, most, 5)
+    powers = range(math.floor(math.log10(most)) + 1)
+    return Scale(math.log10(0.5), math.log10(most), base, _TOP), [float(i) for i in powers]
+
+
+def _power(value: float) -> str:
+    return numbers.compact(round(10.0**value))
 
 
 def _rows(value: float) -> str:

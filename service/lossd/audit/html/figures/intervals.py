@@ -31,8 +31,9 @@ def estimates(
     tick: Callable[[float], str] = numbers.tick_label,
     reference: tuple[str, float] | None = None,
     limits: tuple[float, float] | None = None,
+    from_zero: bool = False,
 ) -> Html | None:
-    """Points with intervals, labelled by their numbers; `reference` is a named line across.
+    """Points with intervals, labelled by their numbers; `reference` is a line across and its words.
 
     `limits` are what the axis never goes beyond. None where no value is defined.
     """
@@ -41,18 +42,25 @@ def estimates(
     ]
     if not known:
         return None
+    if from_zero:
+        known.append(0.0)
+    top = _TOP if reference is not None else 4.0
     across = Scale(*_range(known, reference, limits), _LEFT, WIDTH - EDGE - _RIGHT)
-    base = _TOP + _STEP * len(rows) + 4
+    base = top + _STEP * len(rows) + 4
     drawing: list[Html | None] = []
     if reference is not None:
         x = across(reference[1])
         side = "end" if x > (across.start + across.end) / 2 else ""
-        words = f"{reference[0]} {label(reference[1])}"
         drawing += [
-            line(x, _TOP - 6, x, base, "ideal"),
-            text(x + 4 if side else x - 4, 14, words, f"{side} faint".strip()),
+            line(x, top - 6, x, base, "ideal"),
+            text(x + 4 if side else x - 4, 14, reference[0], f"{side} faint".strip()),
         ]
-    drawing += [_row(each, _TOP + _STEP * i, across, label) for i, each in enumerate(rows)]
+    middles = [top + _STEP * (i + 0.5) for i in range(len(rows))]
+    drawing += [
+        element("path", d=_guides(middles, across), class_="grid"),
+        *(_stems(rows, middles, across, alert) for alert in (False, True)),
+        *(_row(each, y, across, label) for each, y in zip(rows, middles, strict=True)),
+    ]
     drawing.append(axis_below(across, base, numbers.ticks(across.low, across.high, 5), tick))
     return figure(key, title, description, base + 24, drawing, twin)
 
@@ -69,16 +77,28 @@ def _range(
     return (max(low, limits[0]), min(high, limits[1])) if limits else (low, high)
 
 
-def _row(each: Estimate, top: float, across: Scale, label: Callable[[float | None], str]) -> Html:
-    y = top + _STEP / 2
-    name = text(_LEFT - 10, y + 4, shortened_name(each.name, _LONG), "end name")
-    value = text(WIDTH - EDGE, y + 4, label(each.value), "end value")
-    if each.value is None:
-        return joined(name, value)
-    kind = " alert" if each.alert else ""
-    stem = None
-    if each.interval is not None:
-        stem = line(across(each.interval[0]), y, across(each.interval[1]), y, f"stem{kind}")
-    dot = element("circle", cx=across(each.value), cy=y, r=3.6, class_=f"dot{kind}")
-    guide = line(across.start, y, across.end, y, "grid")
-    return joined(guide, name, stem, dot, value)
+def _guides(middles: Sequence[float], across: Scale) -> str:
+    """A faint line for the eye along each row."""
+    return "".join(f"M{across.start:g} {y:g}H{across.end:g}" for y in middles)
+
+
+def _stems(
+    rows: Sequence[Estimate], middles: Sequence[float], across: Scale, alert: bool
+) -> Html | None:
+    """The intervals of one kind, as one path."""
+    drawn = "".join(
+        f"M{across(each.interval[0]):.1f} {y:g}H{across(each.interval[1]):.1f}"
+        for each, y in zip(rows, middles, strict=True)
+        if each.interval is not None and each.alert is alert
+    )
+    return element("path", d=drawn, class_="stem alert" if alert else "stem") if drawn else None
+
+
+def _row(each: Estimate, y: float, across: Scale, label: Callable[[float | None], str]) -> Html:
+    name = text(_LEFT - 10, y + 4, shortened_name(each.name, _LONG), "end")
+    value = text(WIDTH - EDGE, y + 4, label(each.value), "end")
+    dot = None
+    if each.value is not None:
+        class_ = "dot alert" if each.alert else "dot"
+        dot = element("circle", cx=across(each.value), cy=y, r=3.6, class_=class_)
+    return joined(name, dot, value)

@@ -11,17 +11,21 @@ from lossd.audit.html.figures.intervals import Estimate, estimates
 from lossd.audit.html.sections._part import capped, part
 from lossd.audit.report import Report
 
-_HEADS = ("Of", "Baseline", "Candidate", "Change", "95 % interval", "Told from chance from")
+_HEADS = ("Of", "Baseline", "Candidate", "Change", "95 % interval", "Found in 4 of 5 cases")
 _GROUP_HEADS = (
     "Name",
     "Rows of the baseline",
     "Of the candidate",
     "Accuracy before",
     "After",
-    "Change",
+    "Change, points",
     "95 % interval",
 )
-_WHOLE = (("accuracy", "Accuracy"), ("loss", "Mean loss"), ("confidence", "Mean confidence"))
+_WHOLE = (
+    ("accuracy", "Accuracy, change in points"),
+    ("loss", "Mean loss"),
+    ("confidence", "Mean confidence, in points"),
+)
 _FLIPS = (
     ("right_to_wrong", "Right before, wrong now"),
     ("wrong_to_right", "Wrong before, right now"),
@@ -64,7 +68,7 @@ def _whole(found: Mapping[str, Any]) -> Html:
     ]
     kind = "of the same rows" if paired else "of different rows"
     return table(
-        f"Changes, {kind}; a change of the last column's size is found in 4 of 5 cases",
+        f"Changes {kind}, candidate less baseline, and how large one must be to be found",
         _HEADS,
         rows,
     )
@@ -73,11 +77,11 @@ def _whole(found: Mapping[str, Any]) -> Html:
 def _change(each: Mapping[str, Any], shown: Any) -> tuple[str, ...]:
     low_high = each["interval"]
     share = shown is numbers.percent
-    between = numbers.percents if share else numbers.between
+    between = numbers.changes if share else numbers.between
     return (
         shown(each["baseline"]),
         shown(each["candidate"]),
-        numbers.points(each["difference"]) if share else numbers.number(each["difference"]),
+        numbers.change(each["difference"]) if share else numbers.number(each["difference"]),
         between(low_high),
         shown(each["minimum_detectable"]),
     )
@@ -97,7 +101,7 @@ def _group(i: int, caps: Caps, name: str, group: Mapping[str, Any], key: str) ->
     shown = tested[: caps.slices]
     names = [caps.named(each[key]) for each in shown]
     lost = sum(each["accuracy"]["interval"][1] < 0 for each in tested)
-    title = f"Change of accuracy by {caps.named(name if key == 'value' else 'class')}"
+    title = f"Change of accuracy by {caps.named(name if key == 'value' else 'class')}, in points"
     lines = [_line(name, each) for name, each in zip(names, shown, strict=True)]
     drawn = estimates(
         f"change-{i}",
@@ -105,8 +109,8 @@ def _group(i: int, caps: Caps, name: str, group: Mapping[str, Any], key: str) ->
         f"{lost} of {len(tested)} lost accuracy beyond their interval. Filled: those.",
         [_estimate(name, each) for name, each in zip(names, shown, strict=True)],
         table(title, _GROUP_HEADS, lines),
-        label=numbers.points,
-        tick=numbers.share_label,
+        label=numbers.change,
+        tick=numbers.change_label,
         reference=("no change", 0.0),
         limits=(-1.0, 1.0),
     )
@@ -128,8 +132,8 @@ def _line(name: str, each: Mapping[str, Any]) -> Sequence[str]:
         numbers.count(after),
         numbers.percent(found["baseline"]),
         numbers.percent(found["candidate"]),
-        numbers.points(found["difference"]),
-        numbers.percents(found["interval"]),
+        numbers.change(found["difference"]),
+        numbers.changes(found["interval"]),
     )
 
 
@@ -177,6 +181,7 @@ def drift(report: Report, caps: Caps) -> Html | None:
         label=numbers.percent,
         tick=numbers.share_label,
         limits=(0.0, 1.0),
+        from_zero=True,
     )
     key = "Bars reach to what the bins may hide. Filled: beyond what chance gives; with many rows "
     key += "small moves are too, so look at their size."
@@ -188,6 +193,10 @@ def drift(report: Report, caps: Caps) -> Html | None:
     )
 
 
+_SHARES = {
+    "label": "Share of rows with a label",
+    "predicted": "Share of rows with a prediction",
+}
 _DRIFT_HEADS = (
     "Distribution",
     "Kolmogorov-Smirnov",
@@ -212,7 +221,7 @@ def _shares(found: Mapping[str, Any], caps: Caps) -> Html | None:
     """The classes whose shares changed most."""
     tables = [
         table(
-            f"Classes by {name}: share of rows",
+            _SHARES[name],
             ("Class", "Baseline", "Candidate"),
             [
                 (

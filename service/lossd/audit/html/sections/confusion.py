@@ -23,7 +23,7 @@ def confusion(report: Report, caps: Caps) -> Html | None:
     chosen = _chosen(cells, report, caps.confused)
     names = [class_name(report, caps, each) for each in chosen]
     counts = [[cells.get((i, j), 0) for j in chosen] for i in chosen]
-    totals = _totals(cells, chosen)
+    totals = _totals(cells, chosen) if found["dense"] else None
     pairs = found["most_confused"]
     sentence = _sentence(report, caps, pairs)
     title = "Labels (rows) by predictions (columns)"
@@ -38,11 +38,9 @@ def confusion(report: Report, caps: Caps) -> Html | None:
         )
         for each in shown
     ]
-    share = numbers.percent(darkest(counts, totals)) if chosen else ""
-    key = f"Darker: a larger share of the label's rows, up to {share}. Outlined: right."
     beside = element(
         "div",
-        element("p", key, class_="cap") if chosen else None,
+        element("p", _key(counts, totals), class_="cap") if chosen else None,
         table("Most confused", ("Label", "Predicted", "Rows", "Of the label"), rows, words=2)
         if rows
         else None,
@@ -52,6 +50,15 @@ def confusion(report: Report, caps: Caps) -> Html | None:
     return part(
         "confusions", "Confusion", said(sentence), element("div", drawn, beside, class_="two")
     )
+
+
+def _key(counts: Sequence[Sequence[int]], totals: Sequence[int] | None) -> str:
+    full = darkest(counts, totals)
+    if totals is None:
+        words = f"Darker: more rows, up to {numbers.count(round(full))}. "
+        return words + "Rows that are right are not in the figure."
+    words = f"Darker: a larger share of the label's rows, up to {numbers.percent(full)}. "
+    return words + "Outlined, on the diagonal: predicted as labelled."
 
 
 def _cells(found: Mapping[str, Any]) -> _Cells:

@@ -11,6 +11,7 @@ from lossd.audit.html.figures.intervals import Estimate, estimates
 from lossd.audit.html.sections._part import capped, part, result, said
 from lossd.audit.report import Report
 
+_BY_CHANCE = 0.025  # of intervals lie on one side of what they are of
 _CLASS_HEADS = (
     "Class",
     "Rows",
@@ -43,7 +44,8 @@ def _overall(report: Report) -> tuple[str, float] | None:
     accuracy = result(report, "accuracy")
     if accuracy is None or accuracy["top_1"]["value"] is None:
         return None
-    return "all", accuracy["top_1"]["value"]
+    value = accuracy["top_1"]["value"]
+    return f"all {numbers.percent(value)}", value
 
 
 def _estimate(name: str, each: Mapping[str, Any], alert: bool) -> Estimate:
@@ -80,7 +82,8 @@ def classes(report: Report, caps: Caps) -> Html | None:
         limits=(0.0, 1.0),
     )
     rest = capped(len(shown), report.classes, "classes", ", those of the lowest accuracy")
-    key = "Filled: the interval lies below the accuracy of all rows, or above their mean loss."
+    key = "Filled: the interval lies below the accuracy of all rows, or above their mean loss; "
+    key += f"so do about {numbers.short(_BY_CHANCE * len(ordered))} of {len(ordered)} by chance."
     figures = element("div", drawn, _class_losses(shown, report, caps), class_="two")
     note = element("p", key, class_="cap")
     return part("classes", "Classes", said(sentence), figures, note, rest)
@@ -112,7 +115,7 @@ def _class_losses(shown: Sequence[Mapping[str, Any]], report: Report, caps: Caps
         rows,
         table(title, ("Class", "Mean loss", "95 % interval"), lines),
         label=lambda value: numbers.number(value, 3),
-        reference=None if mean is None else ("all", mean),
+        reference=None if mean is None else (f"all {numbers.number(mean, 3)}", mean),
         limits=(0.0, float("inf")),
     )
 

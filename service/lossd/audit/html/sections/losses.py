@@ -6,7 +6,7 @@ from typing import Any
 from lossd.audit.html import _numbers as numbers
 from lossd.audit.html._caps import Caps
 from lossd.audit.html._markup import Html, element
-from lossd.audit.html._table import pairs
+from lossd.audit.html._table import pairs, table
 from lossd.audit.html.figures.histogram import histogram
 from lossd.audit.html.sections._part import part, result, said
 from lossd.audit.report import Report
@@ -28,7 +28,13 @@ def losses(report: Report, caps: Caps) -> Html | None:
     sentence = _sentence(loss)
     marks = (("median", quantiles.get("0.5")), ("mean", loss["mean"]))
     drawn = histogram(
-        "loss", f"Rows by loss ({name})", sentence, loss["histogram"], f"{name} of a row", marks
+        "loss",
+        f"Rows by loss ({name})",
+        sentence,
+        loss["histogram"],
+        f"{name} of a row",
+        marks,
+        logarithmic=True,
     )
     rows = [
         ("Mean", numbers.number(loss["mean"])),
@@ -101,3 +107,33 @@ def _sure(found: Mapping[str, Any]) -> str:
     ]
     sentence = "; ".join(words)
     return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def gradients(report: Report, caps: Caps) -> Html | None:
+    """How large the gradients of rows are, and whose."""
+    found = result(report, "gradients")
+    if found is None:
+        return None
+    el2n, largest = found["el2n"], found["largest_shares"]
+    sentence = (
+        f"The mean length of a row's gradient by its logits is {numbers.number(el2n['mean'])}"
+    )
+    if largest and largest[0]["share"] is not None:
+        name = caps.named(largest[0]["class"])
+        sentence += f"; rows labelled {name} make {numbers.percent(largest[0]['share'])} of the sum"
+    drawn = histogram(
+        "gradient-length",
+        "Rows by length of the gradient",
+        f"{sentence}.",
+        el2n["histogram"],
+        "length of probabilities less one-hot label (EL2N)",
+        (("median", el2n["quantiles"].get("0.5")),),
+    )
+    rows = [
+        (caps.named(each["class"]), numbers.percent(each["share"]))
+        for each in largest[: caps.confused]
+    ]
+    shares = table("Classes with the largest share of the sum", ("Label", "Share"), rows)
+    beside = element("div", shares)
+    figures = element("div", drawn, beside, class_="two")
+    return part("gradients", "Gradients", said(f"{sentence}."), figures)

@@ -18,6 +18,7 @@ _SHOWN = frozenset(
         "calibration",
         "confusion",
         "distributions",
+        "gradients",
         "label_issues",
         "lint",
         "loss",
@@ -44,17 +45,18 @@ def others(report: Report, caps: Caps) -> Html | None:
     for name in names:
         rows = list(islice(_leaves(report.results[name], caps), caps.others))
         lists += [element("h3", caps.named(name)), pairs(rows)]
-    sentence = f"The first {numbers.plural(caps.others, 'number')} of each; report.json has all."
+    sentence = f"Numbers, {caps.others} of each at most; report.json has all, and the lists."
     return part("others", "Other metrics", said(sentence), element("div", *lists, class_="lists"))
 
 
 def _leaves(value: Any, caps: Caps, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
-    """Numbers and words by their paths; of lists only how long they are."""
+    """Numbers, words and intervals by their paths; no lists."""
     if isinstance(value, Mapping) and len(path) < _DEPTH:
         for key, each in value.items():
             yield from _leaves(each, caps, (*path, str(key)))
         return
-    yield caps.named(".".join(path)), _shown(value, caps)
+    if not isinstance(value, list | tuple) or len(value) == 2:
+        yield caps.named(".".join(path)), _shown(value, caps)
 
 
 def _shown(value: Any, caps: Caps) -> str:

@@ -10,7 +10,7 @@ from lossd.audit.html._table import table
 from lossd.audit.html.sections._part import capped, class_name, part, result, said
 from lossd.audit.report import Report
 
-_HEADS = ("Row", "Label", "Suggested", "Of the label", "Score")
+_HEADS = ("Row", "Label", "Looks like", "P(label)", "Score")
 
 
 def suspects(report: Report, caps: Caps) -> Html | None:
@@ -25,7 +25,7 @@ def suspects(report: Report, caps: Caps) -> Html | None:
             caps.named(each["id"]),
             class_name(report, caps, each["label"]),
             class_name(report, caps, each["suggested"]),
-            numbers.percent(each["probability"]),
+            numbers.column_percent(each["probability"]),
             numbers.number(each["score"], 3),
         )
         for each in shown
@@ -53,7 +53,7 @@ def _sentence(report: Report, caps: Caps, found: Mapping[str, Any]) -> str:
     if most:
         names = [class_name(report, caps, most[0][key]) for key in ("label", "suggested")]
         many = numbers.count(most[0]["count"])
-        words += f". Most often ({many}) rows labelled {names[0]} look like {names[1]}"
+        words += f". Most often, rows labelled {names[0]} look like {names[1]} ({many})"
     return f"{words}."
 
 
