@@ -26,7 +26,6 @@ class Output:
     """What there is to write; `has_issues` where the files of all label issues are written."""
 
     report: Report
-    state: State
     has_issues: bool = False
 
 
@@ -63,8 +62,13 @@ def write_shard(arguments: argparse.Namespace, state: State) -> int:
     return PASSED
 
 
-def _write_folder(folder: Path, output: Output) -> None:
+def write_state(folder: Path, state: State) -> None:
+    """Write the state of a whole audit. Raises `UnreadableBody`."""
     make_folder(folder)
+    _write_bytes(folder / STATE, state.save())
+
+
+def _write_folder(folder: Path, output: Output) -> None:
     report = output.report
     texts = {
         "report.json": report.to_json() + "\n",
@@ -74,7 +78,6 @@ def _write_folder(folder: Path, output: Output) -> None:
     }
     for name, each in texts.items():
         _write_bytes(folder / name, each.encode())
-    _write_bytes(folder / STATE, output.state.save())
     if "label_issues" in report.results and not output.has_issues:
         with issue_files(folder) as files:
             files.write_listed(report.results["label_issues"]["listed"])

@@ -15,7 +15,15 @@ from lossd.audit.compare import compare
 from lossd.audit.gates import Gates, judge, read_gates
 from lossd.audit.second_pass import SecondPass
 from lossd.cli.audit_issues import issue_files
-from lossd.cli.audit_output import STATE, Output, exit_code, make_folder, write, write_shard
+from lossd.cli.audit_output import (
+    STATE,
+    Output,
+    exit_code,
+    make_folder,
+    write,
+    write_shard,
+    write_state,
+)
 from lossd.cli.audit_setup import classes_of, setup_of, wanted_of
 from lossd.cli.errors import explain
 from lossd.cli.predictions import Predictions, Shard
@@ -75,6 +83,8 @@ def _finish(
     notes: dict[str, Any],
     second: dict[str, Any] | None = None,
 ) -> int:
+    if arguments.out is not None:
+        write_state(arguments.out, state)  # first: a mistake in gates shall not cost the reading
     report = replace(report_of(state), notes=notes)
     if second is not None:
         issues = dict(report.results["label_issues"]) | {"second_pass": second}
@@ -87,7 +97,7 @@ def _finish(
             report = judge(report, gates, before, comparison)
         except BadOption as err:  # a path that leads nowhere
             arguments.mistake(explain(err))
-    write(arguments, Output(report, state, second is not None))
+    write(arguments, Output(report, second is not None))
     return exit_code(report, arguments.inconclusive_fails)
 
 
