@@ -11,10 +11,11 @@ from typing import Any
 
 from lossd import __version__
 from lossd.cli import audit, compare
+from lossd.cli.errors import USAGE as USAGE
 from lossd.cli.errors import explain
 from lossd.errors import LossdError
 
-USAGE, FAILED = 2, 3
+FAILED = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:

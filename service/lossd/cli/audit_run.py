@@ -25,7 +25,7 @@ from lossd.cli.audit_output import (
     write_state,
 )
 from lossd.cli.audit_setup import classes_of, setup_of, wanted_of
-from lossd.cli.errors import explain
+from lossd.cli.errors import explain, mistaken
 from lossd.cli.predictions import Predictions, Shard
 from lossd.cli.predictions.opening import files_of
 from lossd.cli.progress import Progress
@@ -96,7 +96,7 @@ def _finish(
             before = None if baseline is None else report_of(baseline)
             report = judge(report, gates, before, comparison)
         except BadOption as err:  # a path that leads nowhere
-            arguments.mistake(explain(err))
+            mistaken(explain(err))
     write(arguments, Output(report, second is not None))
     return exit_code(report, arguments.inconclusive_fails)
 
@@ -153,8 +153,7 @@ def _shard(arguments: argparse.Namespace) -> Shard:
     try:
         return Shard.parse(arguments.shard) if arguments.shard else Shard()
     except BadOption as err:
-        arguments.mistake(explain(err))
-        raise
+        mistaken(explain(err))
 
 
 def _gates(arguments: argparse.Namespace) -> Gates | None:
@@ -166,10 +165,9 @@ def _gates(arguments: argparse.Namespace) -> Gates | None:
         is_yaml = path.suffix.lower() in (".yaml", ".yml")
         return read_gates(path.read_text(encoding="utf-8"), "yaml" if is_yaml else "toml")
     except (OSError, UnicodeDecodeError) as err:
-        arguments.mistake(f"--gates {path}: cannot be read: {err}")
+        mistaken(f"--gates {path}: cannot be read: {err}")
     except LossdError as err:
-        arguments.mistake(f"--gates {path}: {explain(err)}")
-    raise AssertionError("argparse ends the process")
+        mistaken(f"--gates {path}: {explain(err)}")
 
 
 def _state_of(arguments: argparse.Namespace, name: str) -> State:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from lossd.audit import Setup
 from lossd.audit.metrics import METRICS, metrics_of
-from lossd.cli.errors import explain
+from lossd.cli.errors import explain, mistaken
 from lossd.cli.predictions import Wanted
 from lossd.errors import LossdError, UnreadableBody
 
@@ -42,7 +42,7 @@ def classes_of(arguments: argparse.Namespace) -> tuple[str, ...] | None:
     else:
         names = tuple(each.strip() for each in said.split(","))
     if len(names) < 2 or len(set(names)) < len(names) or not all(names):
-        arguments.mistake(f"--classes {said[:100]}: expected a file, or two or more names")
+        mistaken(f"--classes {said[:100]}: expected a file, or two or more names")
     return names
 
 
@@ -70,9 +70,9 @@ def setup_of(
     except ValidationError as err:
         first = err.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        arguments.mistake(f"{place}: {first['msg']}")
+        mistaken(f"{place}: {first['msg']}")
     except LossdError as err:
-        arguments.mistake(explain(err))
+        mistaken(explain(err))
     return setup
 
 
@@ -90,7 +90,7 @@ def _field(arguments: argparse.Namespace, text: str, taken: dict[str, Any]) -> t
     name, equals, value = text.partition("=")
     if not equals or name not in Setup.model_fields or name in taken:
         others = ", ".join(each for each in Setup.model_fields if each not in taken)
-        arguments.mistake(f"--set {text[:100]}: expected NAME=VALUE, of {others}")
+        mistaken(f"--set {text[:100]}: expected NAME=VALUE, of {others}")
     try:
         return name, json.loads(value)
     except ValueError:

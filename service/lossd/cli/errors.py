@@ -1,6 +1,11 @@
 """Errors, as the command line says them."""
 
+import sys
+from typing import NoReturn
+
 from lossd.errors import LossdError
+
+USAGE = 2
 
 
 def explain(err: LossdError) -> str:
@@ -11,3 +16,9 @@ def explain(err: LossdError) -> str:
     parts += [f"got {err.got}"] if err.got else []
     parts += [f"indices {[list(each) for each in err.indices]}"] if err.indices else []
     return "; ".join(parts)
+
+
+def mistaken(said: str) -> NoReturn:
+    """End the process as for a mistake in the command, with one line."""
+    print(f"lossd: {said}", file=sys.stderr)
+    raise SystemExit(USAGE)
