@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -189,3 +191,26 @@ def test_one_pass_writes_the_issues_that_it_lists(
     report = json.loads((tmp_path / "o" / "report.json").read_text())
     listed = report["metrics"]["label_issues"]["listed"]
     assert listed and pq.read_table(tmp_path / "o" / "issues.parquet").to_pylist() == listed
+
+
+def test_a_reader_that_goes_away_is_no_failed_gate(tmp_path: Path, file: Path) -> None:
+    words = ["audit", str(file), "--format", "json"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lossd", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 3 and said == b""
+
+
+def test_what_nobody_foresaw_is_no_failed_gate(
+    capsys: pytest.CaptureFixture[str], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("unforeseen")
+
+    monkeypatch.setattr(Audit, "add", explode)
+    code, out, err = lossd(capsys, "audit", file)
+    assert (code, out) == (3, "") and "ZeroDivisionError: unforeseen" in err

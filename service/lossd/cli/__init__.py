@@ -5,7 +5,9 @@ the data or of the service; 4 where an audit cannot tell and was asked to say so
 """
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,8 +33,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(words)
     try:
         code: int = arguments.run(arguments)
+        sys.stdout.flush()
     except LossdError as err:
         print(f"lossd: {explain(err)}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # who read standard output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception:  # a bug, or no memory: Python would end with 1, as if a gate had failed
+        traceback.print_exc()
         return FAILED
     return code
 

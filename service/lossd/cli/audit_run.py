@@ -173,15 +173,14 @@ def _gates(arguments: argparse.Namespace) -> Gates | None:
 def _state_of(arguments: argparse.Namespace, name: str) -> State:
     """A state from its file or from the folder of a report; or predictions, audited."""
     path = Path(name)
-    if path.is_dir():
-        return _loaded(str(path / STATE))
-    if path.suffix == ".state":
+    if path.is_dir() or path.suffix == ".state":
         return _loaded(name)
     return _audited(arguments, [name], Shard())[0]
 
 
 def _loaded(name: str) -> State:
-    path = Path(name)
+    """A state from its file, or from the folder of a report."""
+    path = Path(name) / STATE if Path(name).is_dir() else Path(name)
     try:
         if path.stat().st_size > _MOST_STATE_BYTES:
             raise UnreadableBody("larger than any state", at=name)
