@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lossd.audit._exponential import exp_of_negative
+from lossd.audit._exp import exp_of_negative
 from lossd.compiled import compiled, inlined
 
 EQUAL = 7200  # equal-width bins, which collapse to 10, 15, 20, 24, 25, ... of them

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lossd.audit._exponential import exp_of_negative
+from lossd.audit._exp import exp_of_negative
 from lossd.audit.pieces.sums import split
 from lossd.compiled import compiled, inlined
 
