@@ -21,6 +21,7 @@ BINS = NARROW + EQUAL - FINE
 _UNIT, _MASK = 2.0**32, (1 << 32) - 1
 _FLUSH = 1 << 18  # rows whose fixed-point sums fit beside each other
 _FIXED = 2.0**44
+_AT_ONCE = 1 << 10  # probabilities that are looked at together
 
 
 @inlined()
@@ -80,26 +81,36 @@ def _flush(fixed: Any, sums: Any) -> None:
 
 
 @inlined()
+def _look(scores: Any, shift: Any, logits: bool, first: int, bins: int, p: Any, place: Any) -> None:
+    """Probabilities of some rows, and their bins."""
+    for i in range(p.shape[0]):
+        for k in range(p.shape[1]):
+            p[i, k] = scores[first + i, k] - (shift[first + i] if logits else 0.0)
+    flat, places = p.reshape(-1), place.reshape(-1)
+    for i in range(flat.size):
+        each = exp_of_negative(flat[i]) if logits else min(max(flat[i], 0.0), 1.0)
+        flat[i] = each
+        places[i] = min(max(np.int32(np.ceil(each * bins)) - 1, 0), bins - 1)
+
+
+@inlined()
 def _add_all(
     scores: Any, shift: Any, labels: Any, logits: bool, counts: Any, sums: Any, fixed: Any
 ) -> None:
     classes, bins = fixed.shape
-    p = np.empty(classes)
-    for i in range(labels.size):
-        if i % _FLUSH == _FLUSH - 1:
-            _flush(fixed, sums)
-        if logits:
+    at_once = max(1, _AT_ONCE // classes)
+    p, place = np.empty((at_once, classes)), np.empty((at_once, classes), np.int32)
+    for first in range(0, labels.size, at_once):
+        rows = min(at_once, labels.size - first)
+        _look(scores, shift, logits, first, bins, p[:rows], place[:rows])
+        for i in range(rows):
             for k in range(classes):
-                p[k] = exp_of_negative(scores[i, k] - shift[i])
-        else:
-            for k in range(classes):
-                p[k] = min(max(float(scores[i, k]), 0.0), 1.0)
-        for k in range(classes):
-            place = min(max(int(np.ceil(p[k] * bins)) - 1, 0), bins - 1)
-            counts[0, k, place] += 1
-            fixed[k, place] += int(p[k] * _FIXED + 0.5)
-        label = labels[i]
-        counts[1, label, min(max(int(np.ceil(p[label] * bins)) - 1, 0), bins - 1)] += 1
+                counts[0, k, place[i, k]] += 1
+                fixed[k, place[i, k]] += int(p[i, k] * _FIXED + 0.5)
+            label = labels[first + i]
+            counts[1, label, place[i, label]] += 1
+            if (first + i) % _FLUSH == _FLUSH - 1:
+                _flush(fixed, sums)
     _flush(fixed, sums)
 
 

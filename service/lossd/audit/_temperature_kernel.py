@@ -11,6 +11,7 @@ from lossd.compiled import compiled, inlined
 
 LOSS, SLOPE, CURVATURE, SLOPE_SQUARED, CONFIDENCE = range(5)
 BINS = 15
+FARTHEST = -(2.0**30)  # a label's logit less the largest: beyond, its square cannot be summed
 
 
 @inlined()
@@ -54,7 +55,7 @@ def _all(
         for j in range(far.size):
             far[j] = float(scores[i, j]) - most[i]
         lead = far[labels[i]]
-        if lead > -math.inf:
+        if lead >= FARTHEST:
             _row(far, e, lead, correct[i], betas, sums, bins, counts)
 
 
@@ -66,7 +67,7 @@ def _all(
 def add_temperatures_float32(
     scores: Any, labels: Any, most: Any, correct: Any, betas: Any, sums: Any, bins: Any, counts: Any
 ) -> None:
-    """Add rows of logits whose label is possible; `most` is each row's largest.
+    """Add rows of logits; `most` is each row's largest. Labels beyond `FARTHEST` are left out.
 
     Per inverse temperature: to `sums` (betas, 4, limbs) the loss, its two derivatives and the
     square of the first; to `bins` (betas, BINS, limbs) confidence; to `counts` rows and right ones.
