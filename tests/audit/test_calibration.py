@@ -45,6 +45,16 @@ def test_the_brier_score_is_the_sum_of_its_parts(case: dict[str, Any]) -> None:
     assert brier["value"] == pytest.approx(parts, abs=1e-12)
 
 
+def test_the_interval_of_the_brier_score_is_that_of_a_mean() -> None:
+    fields = calibrated(500, 1.0)
+    z = fields["scores"].astype(np.float64)
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    each = ((p - np.eye(5)[fields["labels"]]) ** 2).sum(1)
+    half = 1.959963984540054 * each.std(ddof=1) / math.sqrt(500)
+    brier = _finished(audited(Setup(metrics=("calibration",)), fields).state())["brier"]
+    assert brier["interval"] == pytest.approx([each.mean() - half, each.mean() + half], abs=1e-9)
+
+
 def constant(rows: int, confidence: float, accuracy: float) -> dict[str, Any]:
     """Two classes, one confidence."""
     scores = np.tile(np.array([confidence, 1 - confidence]), (rows, 1))

@@ -52,7 +52,7 @@ def test_unequal_classes_are_found_and_equal_ones_are_not() -> None:
 
 def test_classes_without_rows_are_named() -> None:
     (finding,) = report_of((30, 0, 40), classes=("cat", "dog", "eel")).findings
-    assert finding.code == "classes_without_rows" and finding.sentence.endswith("row: dog.")
+    assert finding.code == "classes_without_rows" and finding.sentence.endswith("row: 'dog'.")
     result = report_of((30, 0, 40)).results["imbalance"]
     assert result["classes"][1]["weight"] is None and result["without_rows"] == 1
 

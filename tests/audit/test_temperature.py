@@ -77,6 +77,7 @@ def test_where_there_is_no_best_one_it_says_why() -> None:
 def test_rows_whose_label_is_impossible_are_left_out_and_counted() -> None:
     scores, labels = heated(500, 1.5)
     whole = report_of(scores, labels).results["temperature"]
-    shut = np.concatenate([scores, [[-np.inf, 0, 0, 0]]]).astype(np.float32)
-    more = report_of(shut, np.concatenate([labels, [0]])).results["temperature"]
-    assert more["left_out"] == 1 and more["temperature"] == whole["temperature"]
+    lost = [[-np.inf, 0, 0, 0], [-1e30, 0, 0, 0]]
+    shut = np.concatenate([scores, lost]).astype(np.float32)
+    more = report_of(shut, np.concatenate([labels, [0, 0]])).results["temperature"]
+    assert more["left_out"] == 2 and more["temperature"] == whole["temperature"]

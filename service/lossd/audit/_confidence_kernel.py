@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lossd.audit._exp import exp_of_negative
 from lossd.compiled import compiled, inlined
 
 EQUAL = 7200  # equal-width bins, which collapse to 10, 15, 20, 24, 25, ... of them
@@ -20,6 +21,7 @@ BINS = NARROW + EQUAL - FINE
 _UNIT, _MASK = 2.0**32, (1 << 32) - 1
 _FLUSH = 1 << 18  # rows whose fixed-point sums fit beside each other
 _FIXED = 2.0**44
+_AT_ONCE = 1 << 10  # probabilities that are looked at together
 
 
 @inlined()
@@ -79,27 +81,36 @@ def _flush(fixed: Any, sums: Any) -> None:
 
 
 @inlined()
-def _add_row(
-    z: Any, shift: float, label: int, logits: bool, counts: Any, right: Any, fixed: Any
-) -> None:
-    bins = counts.shape[1]
-    for k in range(z.size):
-        p = math.exp(z[k] - shift) if logits else min(max(float(z[k]), 0.0), 1.0)
-        place = min(max(int(np.ceil(p * bins)) - 1, 0), bins - 1)
-        counts[k, place] += 1
-        fixed[k, place] += int(p * _FIXED + 0.5)
-        if k == label:
-            right[k, place] += 1
+def _look(scores: Any, shift: Any, logits: bool, first: int, bins: int, p: Any, place: Any) -> None:
+    """Probabilities of some rows, and their bins."""
+    for i in range(p.shape[0]):
+        for k in range(p.shape[1]):
+            p[i, k] = scores[first + i, k] - (shift[first + i] if logits else 0.0)
+    flat, places = p.reshape(-1), place.reshape(-1)
+    for i in range(flat.size):
+        each = exp_of_negative(flat[i]) if logits else min(max(flat[i], 0.0), 1.0)
+        flat[i] = each
+        places[i] = min(max(np.int32(np.ceil(each * bins)) - 1, 0), bins - 1)
 
 
 @inlined()
 def _add_all(
     scores: Any, shift: Any, labels: Any, logits: bool, counts: Any, sums: Any, fixed: Any
 ) -> None:
-    for i in range(labels.size):
-        if i % _FLUSH == _FLUSH - 1:
-            _flush(fixed, sums)
-        _add_row(scores[i], shift[i], labels[i], logits, counts[0], counts[1], fixed)
+    classes, bins = fixed.shape
+    at_once = max(1, _AT_ONCE // classes)
+    p, place = np.empty((at_once, classes)), np.empty((at_once, classes), np.int32)
+    for first in range(0, labels.size, at_once):
+        rows = min(at_once, labels.size - first)
+        _look(scores, shift, logits, first, bins, p[:rows], place[:rows])
+        for i in range(rows):
+            for k in range(classes):
+                counts[0, k, place[i, k]] += 1
+                fixed[k, place[i, k]] += int(p[i, k] * _FIXED + 0.5)
+            label = labels[first + i]
+            counts[1, label, place[i, label]] += 1
+            if (first + i) % _FLUSH == _FLUSH - 1:
+                _flush(fixed, sums)
     _flush(fixed, sums)
 
 

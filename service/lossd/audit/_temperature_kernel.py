@@ -5,27 +5,28 @@ from typing import Any
 
 import numpy as np
 
+from lossd.audit._exp import exp_of_negative
 from lossd.audit.pieces.sums import split
 from lossd.compiled import compiled, inlined
 
 LOSS, SLOPE, CURVATURE, SLOPE_SQUARED, CONFIDENCE = range(5)
 BINS = 15
+FARTHEST = -(2.0**30)  # a label's logit less the largest: beyond, its square cannot be summed
 
 
 @inlined()
 def _row(
-    z: Any, label: int, most: float, correct: int, betas: Any, sums: Any, bins: Any, counts: Any
+    far: Any, e: Any, lead: float, correct: int, betas: Any, sums: Any, bins: Any, counts: Any
 ) -> None:
-    lead = float(z[label]) - most
     for i in range(betas.size):
         total, first, second = 0.0, 0.0, 0.0
-        for j in range(z.size):
-            far = float(z[j]) - most
-            e = math.exp(betas[i] * far)
-            if e > 0.0:
-                total += e
-                first += e * far
-                second += e * far * far
+        for j in range(far.size):
+            e[j] = exp_of_negative(betas[i] * far[j])
+        for j in range(far.size):
+            if e[j] > 0.0:
+                total += e[j]
+                first += e[j] * far[j]
+                second += e[j] * far[j] * far[j]
         mean = first / total
         slope = mean - lead
         split(math.log(total) - betas[i] * lead, sums[i, 0])
@@ -49,9 +50,13 @@ def _all(
     bins: Any,
     counts: Any,
 ) -> None:
+    far, e = np.empty((2, scores.shape[1]))
     for i in range(labels.size):
-        if float(scores[i, labels[i]]) > -math.inf:
-            _row(scores[i], labels[i], most[i], correct[i], betas, sums, bins, counts)
+        for j in range(far.size):
+            far[j] = float(scores[i, j]) - most[i]
+        lead = far[labels[i]]
+        if lead >= FARTHEST:
+            _row(far, e, lead, correct[i], betas, sums, bins, counts)
 
 
 @compiled(
@@ -62,7 +67,7 @@ def _all(
 def add_temperatures_float32(
     scores: Any, labels: Any, most: Any, correct: Any, betas: Any, sums: Any, bins: Any, counts: Any
 ) -> None:
-    """Add rows of logits whose label is possible; `most` is each row's largest.
+    """Add rows of logits; `most` is each row's largest. Labels beyond `FARTHEST` are left out.
 
     Per inverse temperature: to `sums` (betas, 4, limbs) the loss, its two derivatives and the
     square of the first; to `bins` (betas, BINS, limbs) confidence; to `counts` rows and right ones.

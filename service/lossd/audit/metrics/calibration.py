@@ -1,4 +1,10 @@
-"""Calibration: whether a confidence of 0.9 is right nine times in ten."""
+"""Calibration: whether a confidence of 0.9 is right nine times in ten.
+
+Bins are (low, high], as in Guo et al. 2017; those of torchmetrics and netcal are [low, high), and
+torchmetrics has one more, of confidence 1. The parts of the Brier score are of its classes, each
+calibrated by isotonic regression over as many bins of its probability as the result says. Weights
+of rows do not count.
+"""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -13,8 +19,9 @@ from lossd.audit.confidences import Bins
 from lossd.audit.intervals import clopper_pearson, of_mean, z_of
 from lossd.audit.isotonic import pooled
 from lossd.audit.metrics._spec import Finding, Metric, Pieces, Whole
+from lossd.audit.moments import moments
 from lossd.audit.pieces import Counts, Piece, Sums
-from lossd.audit.pieces.sums import LIMBS
+from lossd.audit.pieces.sums import LIMBS, MOST
 from lossd.audit.rows import Rows
 from lossd.audit.setup import Setup
 
@@ -37,6 +44,7 @@ def _start(setup: Setup, classes: int) -> dict[str, Piece]:
         "class_counts": Counts(2, *shape),
         "class_sums": Sums(*shape),
         "residual": Sums(1),
+        "squared_residual": Sums(1),
         "outside": Counts(1),
     }
 
@@ -44,6 +52,7 @@ def _start(setup: Setup, classes: int) -> dict[str, Piece]:
 def _add(pieces: Pieces, rows: Rows, setup: Setup) -> None:
     confidences.add(pieces, rows)
     pieces["residual"].add(rows.residual)
+    pieces["squared_residual"].add(np.minimum(rows.residual, MOST) ** 2)
     if setup.scores == "probabilities":
         outside = (rows.smallest < 0) | (rows.largest > 1)
         pieces["outside"].values[0] += np.count_nonzero(outside)
@@ -107,20 +116,18 @@ def _classwise(pieces: Pieces, whole: Whole) -> float | None:
 
 def _brier(pieces: Pieces, whole: Whole) -> dict[str, Any]:
     """Mean of |p - onehot|^2, which is miscalibration - discrimination + uncertainty."""
-    names = ("value", "miscalibration", "discrimination", "uncertainty")
-    result: dict[str, Any] = dict.fromkeys(names)
+    total, squares = (pieces[name].exactly()[0] for name in ("residual", "squared_residual"))
+    found = moments(whole.rows, total, squares)
+    parts = ("miscalibration", "discrimination", "uncertainty", "bins")
+    result = {"value": found.mean, "interval": found.interval, **dict.fromkeys(parts)}
     counts, rows = pieces["class_counts"].values, whole.rows
-    if not rows:
+    if found.mean is None or not counts.size:
         return result
-    value = float(pieces["residual"].exactly()[0] / rows)
-    result["value"] = value
-    if counts.size:
-        shares = counts[1].sum(1) / rows
-        uncertainty = float((shares * (1 - shares)).sum())
-        left = _recalibrated(counts) / rows
-        parts = (value, value - left, uncertainty - left, uncertainty)
-        result = dict(zip(names, parts, strict=True)) | {"bins": counts.shape[2]}
-    return result
+    shares = counts[1].sum(1) / rows
+    uncertainty = float((shares * (1 - shares)).sum())
+    left = _recalibrated(counts) / rows
+    numbers = (found.mean - left, uncertainty - left, uncertainty, counts.shape[2])
+    return result | dict(zip(parts, numbers, strict=True))
 
 
 def _recalibrated(counts: NDArray[np.int64]) -> float:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lossd.audit.metrics._spec import Finding, Metric, Pieces, Whole
+from lossd.audit.metrics._words import quoted
 from lossd.audit.pieces import Counts, Piece, Sums
 from lossd.audit.rows import Rows
 from lossd.audit.setup import Setup
@@ -74,12 +75,13 @@ def _findings(result: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
         yield Finding(
             "unequal_classes",
             "info",
-            f"Class {most['class']} has {most['count']} rows, class {least['class']} "
-            f"{least['count']}: {result['ratio']:.1f} times as many. Their shares of the gradient "
-            f"are {most['gradient_share'] or 0:.3f} and {least['gradient_share'] or 0:.3f}.",
+            f"Class {quoted(most['class'])} has {most['count']} rows, class "
+            f"{quoted(least['class'])} {least['count']}: {result['ratio']:.1f} times as many. "
+            f"Their shares of the gradient are {most['gradient_share'] or 0:.3f} and "
+            f"{least['gradient_share'] or 0:.3f}.",
         )
     if whole.rows and result["without_rows"]:
-        names = [each["class"] for each in result["classes"] if not each["count"]]
+        names = [quoted(each["class"]) for each in result["classes"] if not each["count"]]
         more = "" if len(names) <= _MOST_NAMED else ", ..."
         yield Finding(
             "classes_without_rows",

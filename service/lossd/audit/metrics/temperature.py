@@ -61,7 +61,7 @@ def _finish(pieces: Pieces, whole: Whole) -> dict[str, Any]:
     if not rows:
         return result | {"reason": "The labels of all rows have probability 0."}
     means = pieces["sums"].values() / rows
-    result["left_out"] = whole.rows - rows  # rows whose label has probability 0 at any temperature
+    result["left_out"] = whole.rows - rows  # whose label is 0 at any temperature, or nearly so
     result["curve"] = _curve(pieces, means[:, kernel.LOSS], rows)
     result["loss_before"] = float(means[_ONE, kernel.LOSS])
     return result | _best(means, rows)

@@ -9,6 +9,7 @@ import numpy as np
 from lossd.audit.closed_forms import LOSSES, OF_CLASS_COUNTS, closed_forms
 from lossd.audit.metrics._spec import Finding, Metric, Pieces, Whole
 from lossd.audit.pieces import Counts, Piece, Sums
+from lossd.audit.pieces.sums import MOST
 from lossd.audit.rows import Rows
 from lossd.audit.setup import Setup
 from lossd.errors import BadOption
@@ -36,7 +37,7 @@ def _add(pieces: Pieces, rows: Rows, setup: Setup) -> None:
     suspected = rows.margin < _MARGIN
     pieces["suspected"].add_at(suspected.astype(np.int64))
     for name, (value, norm) in closed_forms(rows, setup).items():
-        finite = np.isfinite(value)
+        finite = np.abs(value) < MOST
         place = list(LOSSES).index(name)
         pieces["infinite"].values[place] += len(rows) - np.count_nonzero(finite)
         pieces[f"value_{name}"].add(value[finite], suspected[finite].astype(np.int64))
