@@ -32,7 +32,7 @@ from benchmarks._issue_rules import rules
 from benchmarks._venvs import AUDITORS, DEFAULT_FOLDER, python_of
 from lossd.audit import Audit, Setup
 from lossd.audit.metrics import Whole
-from lossd.audit.metrics._label_issues_result import scores_of_kept
+from lossd.audit.metrics._label_issues_result import doubts_of, scores_of_kept
 
 RANKINGS = ("posterior", "margin", "el2n", "self_confidence")
 NOISES = ("symmetric", "asymmetric")
@@ -110,7 +110,8 @@ def by_lossd(case: Case, ranking: str) -> float:
     with Audit(setup, threads=1) as audit:
         audit.add(p, labels)
         pieces = audit.state().pieces["label_issues"]
-    scores = scores_of_kept(pieces, Whole(setup, p.shape[1], len(labels)))
+    doubts = doubts_of(pieces, Whole(setup, p.shape[1], len(labels)))
+    scores = scores_of_kept(pieces["suspects"], doubts)
     order = np.unique(scores, return_inverse=True)[1]
     suspicion[pieces["suspects"].ids] = len(scores) - order
     return float(average_precision_score(case["wrong"], suspicion))

@@ -155,6 +155,44 @@ def test_wrong_labels_are_found(ranking: str) -> None:
     assert "abcdefghij".index(pair["label"]) == ("abcdefghij".index(pair["suggested"]) + 1) % 10
 
 
+def precision_of(fields: Mapping[str, Any], wrong: NDArray[Any], ranking: str) -> float:
+    listed = result_of(fields, issue_ranking=ranking)["listed"]
+    return float(wrong[[each["id"] for each in listed]].mean())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_by_the_posterior_rows_of_a_frequent_confusion_come_first(seed: int) -> None:
+    fields, wrong = noisy(20_000, 10, seed, 0.1, skill=3.0)
+    best = precision_of(fields, wrong, "posterior")
+    for other in ("margin", "el2n", "self_confidence"):
+        assert best > precision_of(fields, wrong, other) + 0.02
+
+
+def test_both_passes_give_a_row_the_same_score() -> None:
+    fields, _ = noisy(5000, 10, 0, 0.1)
+    audit = audit_of(fields)
+    with SecondPass(audit.state(), rule="argmax") as second:
+        issues = second.add(**fields)
+    scores = dict(zip(issues.ids.tolist(), issues.score.tolist(), strict=True))
+    listed = audit.report().results["label_issues"]["listed"]
+    shared = [each for each in listed if each["id"] in scores]
+    assert len(shared) > 400
+    for each in shared:
+        assert scores[each["id"]] == pytest.approx(each["score"], rel=1e-12)
+
+
+@pytest.mark.parametrize("ranking", ["posterior", "margin", "el2n", "self_confidence"])
+def test_impossible_probabilities_do_no_harm(ranking: str) -> None:
+    p = np.array([[-1.0, -2.0], [2.0, 7.0], [-3.0, 1e300], [1e-310, 0.5], [0.0, 0.0]])
+    fields = {"scores": p, "labels": np.array([1, 0, 0, 0, 1])}
+    audit = audit_of(fields, scores="probabilities", issue_ranking=ranking)
+    json.loads(audit.report().to_json())
+    for rule in RULES:
+        with SecondPass(audit.state(), rule=rule) as second:
+            second.add(**fields)
+        json.dumps(second.result(), allow_nan=False)
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("classes", [2, 10, 50])
 def test_right_labels_are_left_in_peace(seed: int, classes: int) -> None:
