@@ -12,7 +12,7 @@ Task = Callable[[], Callable[[], Mapping[str, Any]]]
 
 
 def serve(package: str, tasks: Mapping[str, Task]) -> None:
-    """Work for a package. Each task works, and returns how its answer is told, which the clock leaves out."""
+    """Work for a package. Each task returns how its answer is told, which the clock leaves out."""
     print(json.dumps({"version": version(package)}), flush=True)
     for line in sys.stdin:
         started_s = time.perf_counter()
