@@ -6,14 +6,17 @@ import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lossd.engine.memory import Buffers
 from lossd.errors import OutOfRange, UnknownRegion
 from lossd.store import Regions
+from lossd.store._table import Region
 
 SIZE = 1 << 20
 BUFFERS = Buffers(8 << 20)
@@ -27,6 +30,13 @@ def sealed(size: int = SIZE, seals: int = SEALS) -> tuple[int, str]:
     os.posix_fallocate(file, 0, size)
     fcntl.fcntl(file, fcntl.F_ADD_SEALS, seals)
     return file, f"/memfd/{os.getpid()}/{file}/{name}"
+
+
+def one_view(
+    regions: Regions, region: Region, offset: int, byte_size: int
+) -> tuple[NDArray[np.uint8], bool]:
+    views, is_shared = regions.views(region, [(offset, byte_size)])
+    return views[0], is_shared
 
 
 @pytest.fixture
@@ -97,7 +107,7 @@ def test_a_sealed_memfd_is_looked_at_and_written_in_place(make: Callable[..., Re
     file, key = sealed()
     regions.register("r", "", key=key, offset=64, byte_size=SIZE - 64)
     region = regions.find("r", "")
-    view, is_shared = regions.view(region, 64, 8)
+    view, is_shared = one_view(regions, region, 64, 8)
     os.pwrite(file, b"changed!", 128)
     assert is_shared and view.tobytes() == b"changed!"
     place = regions.place(region, 0, 8)
@@ -106,7 +116,7 @@ def test_a_sealed_memfd_is_looked_at_and_written_in_place(make: Callable[..., Re
     assert os.pread(file, 8, 64) == b"answered"
     for offset, size in ((-1, 8), (SIZE - 64, 1), (0, SIZE)):
         with pytest.raises(OutOfRange):
-            regions.view(region, offset, size)
+            one_view(regions, region, offset, size)
     os.close(file)
 
 
@@ -117,7 +127,7 @@ def test_what_may_shrink_or_not_be_written_is_copied(
     regions = make()
     file, key = sealed(seals=seals)
     regions.register("r", "", key=key, offset=0, byte_size=SIZE)
-    view, is_shared = regions.view(regions.find("r", ""), 0, SIZE)
+    view, is_shared = one_view(regions, regions.find("r", ""), 0, SIZE)
     assert not is_shared and not view.any()
     if seals & fcntl.F_SEAL_WRITE:
         with pytest.raises(UnknownRegion, match="sealed against writing"):
@@ -138,7 +148,7 @@ def test_one_that_is_not_all_there_is_copied_and_takes_no_memory(
     os.ftruncate(sparse, SIZE)
     fcntl.fcntl(sparse, fcntl.F_ADD_SEALS, SEALS)
     regions.register("r", "", key=f"/memfd/{os.getpid()}/{sparse}/{name}", offset=0, byte_size=SIZE)
-    view, is_shared = regions.view(regions.find("r", ""), 0, SIZE)
+    view, is_shared = one_view(regions, regions.find("r", ""), 0, SIZE)
     assert not is_shared and not view.any() and os.fstat(sparse).st_blocks == 0
     os.close(file)
     os.close(sparse)
@@ -151,8 +161,8 @@ def test_one_that_was_cut_before_it_was_sealed_is_shorter(make: Callable[..., Re
     os.ftruncate(file, 4096)
     fcntl.fcntl(file, fcntl.F_ADD_SEALS, SEALS)
     region = regions.find("r", "")
-    assert regions.view(region, 0, 4096)[1]
-    for reach in (regions.view, regions.place):
+    assert one_view(regions, region, 0, 4096)[1]
+    for reach in (partial(one_view, regions), regions.place):
         with pytest.raises(OutOfRange, match="shorter"):
             reach(region, 0, 4097)
     os.close(file)
@@ -167,7 +177,7 @@ def test_only_so_many_bytes_stay_mapped_and_a_view_outlives_its_mapping(
     for i, (file, key) in enumerate(files):
         size = os.fstat(file).st_size
         regions.register(str(i), "", key=key, offset=0, byte_size=size)
-        views.append(regions.view(regions.find(str(i), ""), 0, size))
+        views.append(one_view(regions, regions.find(str(i), ""), 0, size))
         assert len(regions._mappings) == min(i + 1, 2)
     assert [is_shared for _, is_shared in views] == [True, True, True, True, False]
     os.pwrite(files[0][0], b"still", 0)
@@ -188,7 +198,7 @@ def test_a_sweep_forgets_what_was_closed_or_has_another_meaning(
     for name, (_, key) in {"kept": kept, "closed": closed, "replaced": replaced}.items():
         regions.register(name, "", key=key, offset=0, byte_size=SIZE)
         for each in (regions, other):
-            each.view(each.find(name, ""), 0, SIZE)
+            one_view(each, each.find(name, ""), 0, SIZE)
     os.close(closed[0])
     os.dup2(kept[0], replaced[0])
     regions.sweep()
@@ -206,12 +216,12 @@ def test_buffers_for_copies_are_used_again_but_never_while_they_are_looked_at(
     file, key = sealed(seals=0)
     regions.register("r", "", key=key, offset=0, byte_size=SIZE)
     region = regions.find("r", "")
-    first = regions.read(region, 0, SIZE)
+    first = one_view(regions, region, 0, SIZE)[0]
     address, part = first.ctypes.data, first[100:200].view(np.float32)
     del first
     os.pwrite(file, b"\1" * SIZE, 0)
-    second = regions.read(region, 0, SIZE)
+    second = one_view(regions, region, 0, SIZE)[0]
     assert second.ctypes.data != address and not part.any() and second.all()
     del part
-    assert regions.read(region, 0, SIZE).ctypes.data == address
+    assert one_view(regions, region, 0, SIZE)[0].ctypes.data == address
     os.close(file)

@@ -25,6 +25,7 @@ class Setup(BaseModel):
     most_listed: int = Field(10_000, ge=1, le=10_000_000, description="Rows in a bounded list.")
     most_sampled: int = Field(65_536, ge=1, le=100_000_000, description="Rows of the sample.")
     most_slices: int = Field(1_000, ge=1, le=1_000_000, description="Values of a slice column.")
+    most_pairs: int = Field(100_000, ge=1, le=100_000_000, description="Of a sparse confusion.")
     dense_classes: int = Field(1_000, ge=1, le=20_000, description="Above, confusion is sparse.")
     issue_ranking: IssueRanking = Field("posterior", description="What sorts label issues.")
     issue_cells: int = Field(1 << 20, ge=1, le=1 << 26, description="Counters of label issues.")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lossd.errors import BadRequest, UnknownRegion
 
-_FOLDER = Path("/dev/shm")
+_FOLDER = "/dev/shm"
 _SHM_KEY = re.compile(r"/?([A-Za-z0-9_.\-]{1,250})")
 _MEMFD_KEY = re.compile(
     r"/memfd/([1-9][0-9]{0,9})/([0-9]{1,9})/([A-Za-z0-9_.\-]{0,200}[0-9a-f]{32})"
@@ -38,14 +38,16 @@ class Keys:
         self._memfd_device = _memfd_device()
         self._may_map = _overcommits()
 
-    def open(self, key: str, flags: int, identity: Identity | None = None) -> int:
-        """Open a regular file; the one of that identity, if one is given.
+    def open(
+        self, key: str, flags: int, identity: Identity | None = None
+    ) -> tuple[int, os.stat_result]:
+        """Open a regular file; the one of that identity, if one is given. Also what it is.
 
         Raises `BadRequest` for a key that may not be used, `UnknownRegion` where there is no such
         file, or another one.
         """
         try:
-            if memfd := _MEMFD_KEY.fullmatch(key):
+            if memfd := _memfd(key):
                 self._check_prefix(memfd[3], key)
                 file = self._open_memfd(memfd, key, flags)
             else:
@@ -57,9 +59,11 @@ class Keys:
                 f"Unable to open shared memory region: {key[:100]!r}: {err.strerror}", at="key"
             ) from err
         found = os.fstat(file)
-        same = identity is None or identity_of(key, found) == identity
+        same = identity is None or (
+            found.st_ino == identity.inode and found.st_dev == identity.device
+        )
         if stat.S_ISREG(found.st_mode) and same:
-            return file
+            return file, found
         os.close(file)
         detail = "no regular file" if same else "not the file that was registered"
         raise UnknownRegion(f"shared memory region {key[:100]!r} is {detail}", at="key")
@@ -67,9 +71,9 @@ class Keys:
     def is_gone(self, identity: Identity) -> bool:
         """Whether the key means that file no more: it was removed or closed, or its owner died."""
         try:
-            if memfd := _MEMFD_KEY.fullmatch(identity.key):
+            if memfd := _memfd(identity.key):
                 return os.readlink(_proc_path(memfd)) != _link_of(memfd[3])
-            found = self._path(identity.key).stat(follow_symlinks=False)
+            found = os.stat(self._path(identity.key), follow_symlinks=False)
             return identity_of(identity.key, found) != identity
         except OSError:
             return True  # also where it may not be looked at: once it could be opened
@@ -106,12 +110,12 @@ class Keys:
         finally:
             os.close(path)
 
-    def _path(self, key: str) -> Path:
+    def _path(self, key: str) -> str:
         match = _SHM_KEY.fullmatch(key)
         if match is None or match[1] in (".", ".."):
             raise self._not_allowed(key)
         self._check_prefix(match[1], key)
-        return _FOLDER / match[1]
+        return f"{_FOLDER}/{match[1]}"
 
     def _check_prefix(self, name: str, key: str) -> None:
         if not name.startswith(self._prefix):
@@ -131,7 +135,11 @@ def identity_of(key: str, found: os.stat_result) -> Identity:
 
 def is_memfd(key: str) -> bool:
     """Whether a key has the form of one that names a memfd."""
-    return _MEMFD_KEY.fullmatch(key) is not None
+    return _memfd(key) is not None
+
+
+def _memfd(key: str) -> re.Match[str] | None:
+    return _MEMFD_KEY.fullmatch(key) if key.startswith("/memfd/") else None
 
 
 def _proc_path(memfd: re.Match[str]) -> str:

@@ -75,9 +75,9 @@ class Mappings:
         return len(self._kept)
 
     def _map(self, identity: Identity) -> NDArray[np.uint8] | None:
-        file = self._keys.open(identity.key, os.O_RDWR, identity)
+        file, found = self._keys.open(identity.key, os.O_RDWR, identity)
         try:
-            size = os.fstat(file).st_size
+            size = found.st_size
             if not 0 < size <= self._most_bytes or not self._keys.is_mappable(file):
                 return None
             return np.frombuffer(mmap.mmap(file, size, mmap.MAP_SHARED | _POPULATE), np.uint8)

@@ -12,7 +12,7 @@ import os
 import re
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -85,11 +85,8 @@ class Regions:
         self._check_enabled()
         if not _NAME.fullmatch(name):
             raise BadRequest("not a name for a region", at="region", got=name[:100])
-        file = self._keys.open(key, os.O_RDONLY)
-        try:
-            found = os.fstat(file)
-        finally:
-            os.close(file)
+        file, found = self._keys.open(key, os.O_RDONLY)
+        os.close(file)
         if offset < 0 or byte_size < 1 or offset + byte_size > found.st_size:
             raise OutOfRange(
                 "the region is empty or reaches beyond the end of the shared memory",
@@ -139,15 +136,18 @@ class Regions:
         region = self._table.find(name, owner)
         return region is None or not is_memfd(region.key) or region.identity in self._mappings
 
-    def view(self, region: Region, offset: int, byte_size: int) -> tuple[NDArray[np.uint8], bool]:
-        """A part of a region, and whether it is the caller's own memory; else it is a copy.
+    def views(
+        self, region: Region, parts: Sequence[tuple[int, int]]
+    ) -> tuple[list[NDArray[np.uint8]], bool]:
+        """Parts of a region, offset and size, and whether they are the caller's own memory.
 
-        The caller may write into its memory at any time: what is checked there may be another value
-        when it is used. Raises `OutOfRange` if the file is shorter by now, `UnknownRegion` if it
-        is gone.
+        Else they are copies. The caller may write into its memory at any time: what is checked
+        there may be another value when it is used. Raises `OutOfRange` if the file is shorter by
+        now, `UnknownRegion` if it is gone.
         """
-        shared = self.place(region, offset, byte_size)
-        return (self.read(region, offset, byte_size), False) if shared is None else (shared, True)
+        places = [self.place(region, *part) for part in parts]
+        shared = [place for place in places if place is not None]
+        return (shared, True) if len(shared) == len(parts) else (self._read(region, parts), False)
 
     def place(self, region: Region, offset: int, byte_size: int) -> NDArray[np.uint8] | None:
         """A part of a region to write an output into; None where `write` is the only way.
@@ -163,22 +163,29 @@ class Regions:
             raise _shrunk(region, file.nbytes)
         return file[start : start + byte_size]
 
-    def read(self, region: Region, offset: int, byte_size: int) -> NDArray[np.uint8]:
-        """A copy of a part of a region. Raises `OutOfRange` if the file is shorter by now."""
-        start = _check_part(region, offset, byte_size)
-        file = self._keys.open(region.key, os.O_RDONLY, region.identity)
+    def _read(self, region: Region, parts: Sequence[tuple[int, int]]) -> list[NDArray[np.uint8]]:
+        """Copies of parts of a region. Raises `OutOfRange` if the file is shorter by now."""
+        starts = [_check_part(region, offset, size) for offset, size in parts]
+        file, found = self._keys.open(region.key, os.O_RDONLY, region.identity)
         try:
-            if os.fstat(file).st_size < start + byte_size:  # before any memory is taken
-                raise _shrunk(region, os.fstat(file).st_size)
-            buffer = self._allocate(byte_size)
-            done = 0
-            while done < byte_size:
-                got = os.preadv(file, [buffer.data[done:]], start + done)
-                if got == 0:
-                    raise _shrunk(region, start + done)
-                done += got
+            for start, (_, size) in zip(starts, parts, strict=True):
+                if found.st_size < start + size:  # before any memory is taken
+                    raise _shrunk(region, found.st_size)
+            return [
+                self._copy(file, region, start, size)
+                for start, (_, size) in zip(starts, parts, strict=True)
+            ]
         finally:
             os.close(file)
+
+    def _copy(self, file: int, region: Region, start: int, byte_size: int) -> NDArray[np.uint8]:
+        buffer = self._allocate(byte_size)
+        done = 0
+        while done < byte_size:
+            got = os.preadv(file, [buffer.data[done:]], start + done)
+            if got == 0:
+                raise _shrunk(region, start + done)
+            done += got
         return buffer
 
     def write(self, region: Region, offset: int, data: NDArray[np.uint8]) -> None:
@@ -188,10 +195,10 @@ class Regions:
             place[:] = data
             return
         start = _check_part(region, offset, data.size)
-        file = self._keys.open(region.key, os.O_RDWR, region.identity)
+        file, found = self._keys.open(region.key, os.O_RDWR, region.identity)
         try:
-            if os.fstat(file).st_size < start + data.size:
-                raise _shrunk(region, os.fstat(file).st_size)
+            if found.st_size < start + data.size:
+                raise _shrunk(region, found.st_size)
             done = 0
             while done < data.size:
                 done += os.pwritev(file, [data.data[done:]], start + done)

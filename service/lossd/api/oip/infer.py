@@ -16,8 +16,10 @@ from torch import Tensor
 
 from lossd.api.body import BodyReader
 from lossd.api.exchange import Answer, Handle, Incoming
+from lossd.api.oip import repeats
 from lossd.api.oip.models import find_model
 from lossd.api.oip.regions import owner_of
+from lossd.api.oip.repeats import Found, Repeats
 from lossd.engine import Admission, Engine, Lease
 from lossd.errors import LossdError, UnexpectedInput, UnreadableBody
 from lossd.losses import LossSpec
@@ -56,6 +58,7 @@ class Inferences:
         self.engine, self.settings, self.regions = engine, settings, regions
         self._admission, self._statistics = admission, statistics
         self._bodies = BodyReader(engine.buffers, settings)
+        self._repeats = Repeats(engine, regions)
 
     def match(self, rest: str) -> Handle | None:
         """The handler of `{model}/infer` and `{model}/versions/{version}/infer`."""
@@ -85,8 +88,37 @@ class Inferences:
             incoming, lease, in_place=in_place, boundary=header_bytes or 0
         )
         read_ns = time.perf_counter_ns()
+        found = None
+        if in_place and header_bytes is None and len(body) <= repeats.MOST_BYTES:
+            found = self._repeats.answer(spec.name, owner_of(incoming.header), bytes(body))
+        if found is None:
+            found = await self._inferred(spec, incoming, body, header_bytes)
+        answer = await self._answer(found.reply, incoming)
+        done_ns = time.perf_counter_ns()
+        self._statistics.succeeded(
+            spec.name,
+            max(1, found.items),
+            Durations(
+                total=done_ns - started_ns,
+                queue=found.queue_ns,
+                input=found.parsed_ns - read_ns,
+                infer=max(0, found.computed_ns - found.parsed_ns - found.queue_ns),
+                output=done_ns - found.computed_ns,
+            ),
+        )
+        incoming.seconds |= {
+            "queue": found.queue_ns / 1e9,
+            "compute": found.compute_s,
+            "parse": (found.parsed_ns - read_ns) / 1e9,
+            "serialize": (done_ns - found.computed_ns) / 1e9,
+        }
+        return answer
+
+    async def _inferred(
+        self, spec: LossSpec, incoming: Incoming, body: Body, header_bytes: int | None
+    ) -> Found:
         inference = _Inference(spec, incoming, self.settings, self.regions)
-        small = len(body) <= SMALL_BYTES and in_place
+        small = len(body) <= SMALL_BYTES and not incoming.header(b"content-encoding")
         if not small:
             asked, call = await self.engine.off_loop(inference.parse, body, header_bytes)
         else:
@@ -105,24 +137,11 @@ class Inferences:
             if small
             else await self.engine.off_loop(inference.reply, asked, call, result)
         )
-        answer = await self._answer(reply, incoming)
+        if small and header_bytes is None and len(body) <= repeats.MOST_BYTES:
+            self._repeats.learn(owner_of(incoming.header), bytes(body), asked, call, result, reply)
         queue_ns = round(1e9 * result.seconds.get("queue", 0.0))
-        done_ns = time.perf_counter_ns()
-        self._statistics.succeeded(
-            spec.name,
-            max(1, result.count),
-            Durations(
-                total=done_ns - started_ns,
-                queue=queue_ns,
-                input=parsed_ns - read_ns,
-                infer=max(0, computed_ns - parsed_ns - queue_ns),
-                output=done_ns - computed_ns,
-            ),
-        )
-        phases = {"parse": parsed_ns - read_ns, "serialize": done_ns - computed_ns}
-        seconds = {name: ns / 1e9 for name, ns in phases.items()}
-        incoming.seconds.update(result.seconds, **seconds)
-        return answer
+        compute_s = result.seconds["compute"]
+        return Found(reply, result.count, parsed_ns, computed_ns, compute_s, queue_ns)
 
     def _timeout_s(self, asked: OipRequest) -> float:
         """The protocol counts a timeout in microseconds; 0 is none."""
@@ -185,9 +204,12 @@ class _Inference:
         """The call that a request makes."""
         tensors = {each.name: each.tensor for each in asked.inputs if each.tensor is not None}
         owner = owner_of(self.incoming.header)
+        by_region: dict[str, list[tuple[OipInput, Place]]] = {}
         for each in asked.inputs:
             if each.place is not None:
-                tensors[each.name] = self._placed(each, each.place, owner)
+                by_region.setdefault(each.place.region, []).append((each, each.place))
+        for name, placed in by_region.items():
+            tensors |= self._placed(name, placed, owner)
         call = parse_call(self.spec.name, oip.to_message(self.spec, asked, tensors))
         options = call.options
         if options.gradient_form != "dense" or options.class_axis != 1:
@@ -197,6 +219,8 @@ class _Inference:
             for each in asked.outputs
             if each.place is not None and each.name.startswith("gradients.")
         }
+        if not places:
+            return call
         inputs = [np.frombuffer(bytes_of(x), np.uint8) for x in call.inputs.values()]
         return replace(
             call,
@@ -214,8 +238,10 @@ class _Inference:
         data = self.regions.place(region, place.offset, place.byte_size)
         return None if data is None or data.ctypes.data % _ALIGNMENT else data
 
-    def _placed(self, wanted: OipInput, place: Place, owner: str) -> Tensor:
-        """An input in shared memory, which may be the caller's own, and change at any time.
+    def _placed(
+        self, name: str, placed: Sequence[tuple[OipInput, Place]], owner: str
+    ) -> dict[str, Tensor]:
+        """The inputs in a region, which may be the caller's own memory, and change at any time.
 
         Only integers become indices (labels, signs, pairs), so they are copied before they are
         checked, and the copy is what is used. Of floats nothing becomes an index or a size: an
@@ -224,12 +250,15 @@ class _Inference:
         that means nothing, or a complaint that does. A loss that computes an index from a float (a
         bin, a grid cell) must compute it once, and bound what it computed.
         """
-        region = self.regions.find(place.region, owner)
-        data, is_shared = self.regions.view(region, place.offset, place.byte_size)
-        dtype = DATATYPES[wanted.datatype]
-        if is_shared and not dtype.is_floating_point:
-            data = data.copy()
-        return as_tensor(data, dtype, wanted.shape)
+        region = self.regions.find(name, owner)
+        parts = [(place.offset, place.byte_size) for _, place in placed]
+        views, is_shared = self.regions.views(region, parts)
+        tensors: dict[str, Tensor] = {}
+        for (wanted, _), view in zip(placed, views, strict=True):
+            dtype = DATATYPES[wanted.datatype]
+            data = view.copy() if is_shared and not dtype.is_floating_point else view
+            tensors[wanted.name] = as_tensor(data, dtype, wanted.shape)
+        return tensors
 
     def reply(self, asked: OipRequest, call: Call, result: Result) -> OipReply:
         """The answer, with what goes into shared memory already there."""
