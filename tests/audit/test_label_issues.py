@@ -165,7 +165,7 @@ def test_by_the_posterior_rows_of_a_frequent_confusion_come_first(seed: int) -> 
     fields, wrong = noisy(20_000, 10, seed, 0.1, skill=3.0)
     best = precision_of(fields, wrong, "posterior")
     for other in ("margin", "el2n", "self_confidence"):
-        assert best > precision_of(fields, wrong, other) + 0.02
+        assert best > precision_of(fields, wrong, other) + 0.01
 
 
 def test_both_passes_give_a_row_the_same_score() -> None:
