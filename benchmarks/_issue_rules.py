@@ -48,7 +48,7 @@ def rules(rows: int, cleanlab: Path) -> Iterator[dict[str, Any]]:
             audit.add(logits, labels)
             state, result = audit.state(), audit.report().results["label_issues"]
         listed = np.array([each["id"] for each in result["listed"]])
-        how = f"one pass, first by {result['ranking']}"
+        how = f"one pass, the first by {result['ranking']}"
         bounds = {"bounds": result["count_bounds"], "most_by_any_rule": result["most_by_any_rule"]}
         yield {**shape, "way": how, **_quality(listed, wrong), **bounds}
         theirs = _by_cleanlab(cleanlab, logits, labels)

@@ -31,7 +31,7 @@ class Worker(AbstractContextManager["Worker"]):
             self._command, cwd=AUDITORS, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "PYTHONWARNINGS": "ignore"},
         )  # fmt: skip
-        self._read()
+        self.version = str(self._read()["version"])
         return self
 
     def __exit__(

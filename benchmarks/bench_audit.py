@@ -109,6 +109,7 @@ def compare(given: Any) -> Iterator[dict[str, Any]]:
         ways = [(name, task) for name in workers for task in TASKS[name]]
         first = {(name, task): workers[name].do(task) for name, task in ways}
         yield from check({way: said["answer"] for way, said in first.items()})
+        versions = {name: worker.version for name, worker in workers.items()}
         taken = {way: [said] if way[0] in ONCE else [] for way, said in first.items()}
         for _ in range(given.rounds):
             for name, task in ways:
@@ -118,8 +119,9 @@ def compare(given: Any) -> Iterator[dict[str, Any]]:
         took_s = sorted(each["took_s"] for each in said)
         target = TARGET_S.get((name, task)) if given.rows == CHUNK_ROWS else None
         yield {
-            "kind": "time", "contender": name, "task": task, "rows": given.rows,
-            "classes": CLASSES, "p50_s": round(median(took_s), 4), "least_s": round(took_s[0], 4),
+            "kind": "time", "contender": name, "version": versions[name], "task": task,
+            "rows": given.rows, "classes": CLASSES,
+            "p50_s": round(median(took_s), 4), "least_s": round(took_s[0], 4),
             "rounds": len(took_s), "peak_rss_mib": max(each["peak_rss_mib"] for each in said),
             "target_s": target,
         }  # fmt: skip

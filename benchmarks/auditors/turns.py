@@ -5,14 +5,15 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from typing import Any
 
 Task = Callable[[], Callable[[], Mapping[str, Any]]]
 
 
-def serve(tasks: Mapping[str, Task]) -> None:
-    """Each task works, and returns how its answer is told, which the clock leaves out."""
-    print(json.dumps({"ready": True}), flush=True)
+def serve(package: str, tasks: Mapping[str, Task]) -> None:
+    """Work for a package. Each task returns how its answer is told, which the clock leaves out."""
+    print(json.dumps({"version": version(package)}), flush=True)
     for line in sys.stdin:
         started_s = time.perf_counter()
         tell = tasks[line.strip()]()

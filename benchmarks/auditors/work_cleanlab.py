@@ -19,9 +19,10 @@ if __name__ == "__main__":
         return lambda: {"issues": np.flatnonzero(mask).tolist()}
 
     serve(
+        "cleanlab",
         {
             "confident_learning": lambda: found(filter_by="confident_learning", n_jobs=1),
             "low_self_confidence": lambda: found(filter_by="low_self_confidence", n_jobs=1),
             "default": found,
-        }
+        },
     )

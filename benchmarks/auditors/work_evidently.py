@@ -29,4 +29,4 @@ if __name__ == "__main__":
         accuracy = next(each for name, each in values.items() if name.startswith("Accuracy"))
         return lambda: {"accuracy": float(accuracy)}
 
-    serve({"preset": preset})
+    serve("evidently", {"preset": preset})

@@ -38,4 +38,4 @@ if __name__ == "__main__":
                 issues = second.add(logits, labels)
         return lambda: {"issues": issues.ids.tolist()}
 
-    serve({"default": default, "label_issues": label_issues, "two_passes": two_passes})
+    serve("lossd", {"default": default, "label_issues": label_issues, "two_passes": two_passes})

@@ -27,4 +27,4 @@ if __name__ == "__main__":
         multiclass_recall(p, labels, k, average="none")
         return lambda: {"accuracy": float(accuracy), "ece": float(error), "loss": float(loss)}
 
-    serve({"quality": quality})
+    serve("torchmetrics", {"quality": quality})

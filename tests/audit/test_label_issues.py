@@ -13,7 +13,7 @@ from audit.chunks import audited, outputs, some
 from lossd.audit import Audit, Setup
 from lossd.audit.confidence_bins import Bins
 from lossd.audit.second_pass import RULES, Issues, SecondPass
-from lossd.errors import BadOption
+from lossd.errors import BadOption, MissingInput
 
 CASES = json.loads((Path(__file__).parent / "cases/label_issues.json").read_text())
 ABOUT = [case["from"] for case in CASES]
@@ -138,7 +138,7 @@ def test_the_second_pass_does_not_depend_on_cuts_or_threads(rule: Any) -> None:
     assert first.result() == whole.result()
 
 
-@pytest.mark.parametrize("ranking", ["margin", "el2n", "self_confidence"])
+@pytest.mark.parametrize("ranking", ["posterior", "margin", "el2n", "self_confidence"])
 def test_wrong_labels_are_found(ranking: str) -> None:
     fields, wrong = noisy(20_000, 10, 1, 0.05)
     report = audit_of(fields, issue_ranking=ranking, classes=tuple("abcdefghij")).report()
@@ -153,6 +153,44 @@ def test_wrong_labels_are_found(ranking: str) -> None:
     assert finding.ids == tuple(listed[:10]) and "look mislabelled; most often" in finding.sentence
     pair = result["most_mislabelled"][0]
     assert "abcdefghij".index(pair["label"]) == ("abcdefghij".index(pair["suggested"]) + 1) % 10
+
+
+def precision_of(fields: Mapping[str, Any], wrong: NDArray[Any], ranking: str) -> float:
+    listed = result_of(fields, issue_ranking=ranking)["listed"]
+    return float(wrong[[each["id"] for each in listed]].mean())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_by_the_posterior_rows_of_a_frequent_confusion_come_first(seed: int) -> None:
+    fields, wrong = noisy(20_000, 10, seed, 0.1, skill=3.0)
+    best = precision_of(fields, wrong, "posterior")
+    for other in ("margin", "el2n", "self_confidence"):
+        assert best > precision_of(fields, wrong, other)
+
+
+def test_both_passes_give_a_row_the_same_score() -> None:
+    fields, _ = noisy(5000, 10, 0, 0.1)
+    audit = audit_of(fields)
+    with SecondPass(audit.state(), rule="argmax") as second:
+        issues = second.add(**fields)
+    scores = dict(zip(issues.ids.tolist(), issues.score.tolist(), strict=True))
+    listed = audit.report().results["label_issues"]["listed"]
+    shared = [each for each in listed if each["id"] in scores]
+    assert len(shared) > 400
+    for each in shared:
+        assert scores[each["id"]] == pytest.approx(each["score"], rel=1e-12)
+
+
+@pytest.mark.parametrize("ranking", ["posterior", "margin", "el2n", "self_confidence"])
+def test_impossible_probabilities_do_no_harm(ranking: str) -> None:
+    p = np.array([[-1.0, -2.0], [2.0, 7.0], [-3.0, 1e300], [1e-310, 0.5], [0.0, 0.0]])
+    fields = {"scores": p, "labels": np.array([1, 0, 0, 0, 1])}
+    audit = audit_of(fields, scores="probabilities", issue_ranking=ranking)
+    json.loads(audit.report().to_json())
+    for rule in RULES:
+        with SecondPass(audit.state(), rule=rule) as second:
+            second.add(**fields)
+        json.dumps(second.result(), allow_nan=False)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -213,3 +251,15 @@ def test_bins_are_found_where_their_edges_say(classes: int, cells: int) -> None:
     middles = (edges[1:] + edges[:-1]) / 2
     assert [bins.place(each) for each in middles] == list(range(len(bins)))
     assert bins.place(0.0) == 0 and bins.place(1.0) == bins.place(1.5) == len(bins) - 1
+
+
+def test_the_second_pass_names_rows_by_their_ids() -> None:
+    fields, _ = noisy(2000, 4, 0, 0.1)
+    named = fields | {"ids": np.array([f"row {i}" for i in range(2000)])}
+    with SecondPass(audit_of(fields).state()) as second:
+        numbers = second.add(**fields, first_row=7).ids
+    with SecondPass(audit_of(named, has_ids=True).state()) as second:
+        names = second.add(**named).ids
+        with pytest.raises(MissingInput):
+            second.add(**fields)
+    assert names.tolist() == [f"row {i - 7}" for i in numbers.tolist()]

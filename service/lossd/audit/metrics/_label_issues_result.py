@@ -1,7 +1,7 @@
 """What becomes of the counts of `label_issues`."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,47 @@ from lossd.audit.confidence_bins import Bins
 from lossd.audit.ids import hash_of
 from lossd.audit.metrics._spec import Finding, Pieces, Whole
 from lossd.audit.pieces import Kept
-from lossd.audit.setup import Setup
+from lossd.audit.setup import IssueRanking, Setup
 
 _MOST_SHOWN = 32  # classes of a matrix in the result
 _MOST_PAIRS = 10
 _MOST_EXAMPLES = 10
+_TINY = 1e-300
+
+
+def scores_of(
+    ranking: IssueRanking,
+    log_p: NDArray[np.float64],
+    suggested: NDArray[np.float64],
+    margin: NDArray[np.float64],
+    residual: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """How well a label fits a row, by a ranking: the lower, the more it is suspected.
+
+    `suggested` is the probability of the suggested class. Of `posterior` it is the part that the
+    row alone tells: what is known of the classes, `confident.doubts`, is to be taken away.
+    """
+    if ranking == "self_confidence":
+        return log_p
+    if ranking == "margin":
+        return margin
+    if ranking == "el2n":
+        return -np.sqrt(residual)
+    return log_p - np.log(np.maximum(suggested, _TINY))
+
+
+def doubts_of(pieces: Pieces, whole: Whole) -> NDArray[np.float64] | None:
+    """What the classes' confusions say against a label, where the ranking asks and it is known."""
+    pairs = _pairs(pieces, whole, _counts_of(pieces, whole)[0])
+    return _doubts(pairs, pieces["labels"].values, whole)
+
+
+def _doubts(
+    pairs: NDArray[np.float64] | None, labels: NDArray[np.int64], whole: Whole
+) -> NDArray[np.float64] | None:
+    if pairs is None or whole.setup.issue_ranking != "posterior":
+        return None
+    return confident.doubts(pairs, labels)
 
 
 def bins_of(setup: Setup, classes: int) -> tuple[Bins, Bins | None]:
@@ -34,38 +70,40 @@ def thresholds_of(pieces: Pieces) -> NDArray[np.float64]:
     return confident.thresholds(pieces["probabilities"].exactly(), counts)
 
 
-def _above(bins: Bins, counts: NDArray[np.int64], cut: float) -> tuple[NDArray[Any], ...]:
-    """Rows at or above a probability: fewest, estimated, most. (..., bins) to (...)."""
-    place = bins.place(cut)
-    low, high = bins.edges()[place : place + 2]
-    share = min(max((high - cut) / (high - low), 0.0), 1.0)
-    fewest = counts[..., place + 1 :].sum(-1)
-    inside = counts[..., place]
-    if cut > 1.0:
-        return fewest, fewest.astype(np.float64), fewest
-    return fewest, fewest + share * inside, fewest + inside
+def _above(
+    bins: Bins, counts: Sequence[NDArray[Any]], cuts: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], ...]:
+    """Rows at or above each class's cut, of (..., bins) each: fewest, estimated, most.
+
+    Between the edges of a cut's bin rows are taken to be spread evenly.
+    """
+    places = [bins.place(cut) for cut in cuts.tolist()]
+    edges = bins.edges()
+    low, high = edges[:-1][places], edges[1:][places]
+    shares = np.where(cuts > 1, 0.0, np.clip((high - cuts) / (high - low), 0.0, 1.0))
+    fewest = np.array(
+        [each[..., at + 1 :].sum(-1) for each, at in zip(counts, places, strict=True)]
+    )
+    inside = np.array([each[..., at] for each, at in zip(counts, places, strict=True)])
+    inside[cuts > 1] = 0
+    estimated = fewest + shares.reshape(-1, *[1] * (inside.ndim - 1)) * inside
+    return fewest, estimated, fewest + inside
 
 
 def _counts_of(pieces: Pieces, whole: Whole) -> tuple[NDArray[np.float64], dict[str, Any]]:
     """Rows by confident class and whether they are contradicted; and how many issues that is."""
     bins, _ = bins_of(whole.setup, whole.classes)
-    counts = pieces["by_class"].values
-    cuts = (thresholds_of(pieces) - confident.TOLERANCE).tolist()
-    found = [_above(bins, counts[k], cut) for k, cut in enumerate(cuts)]
-    fewest, estimated, most = (np.array(each, np.float64) for each in zip(*found, strict=True))
-    lowest = min(cuts)
-    any_class = _above(bins, counts[:, 1].sum(0), lowest)[2]
-    middles = 1 - (bins.edges()[:-1] + bins.edges()[1:]) / 2
-    expected = sum(
-        float((counts[k].sum(0) * middles)[bins.place(cut) :].sum()) for k, cut in enumerate(cuts)
-        if cut <= 1
-    )  # fmt: skip
+    counts: NDArray[np.int64] = pieces["by_class"].values
+    cuts = thresholds_of(pieces) - confident.TOLERANCE
+    fewest, estimated, most = _above(bins, list(counts), cuts)
+    edges = bins.edges()
+    doubted = counts.sum(1) * (1 - (edges[:-1] + edges[1:]) / 2)
     return estimated, {
         "count": round(float(estimated[:, 1].sum())),
         "count_bounds": [int(fewest[:, 1].sum()), int(most[:, 1].sum())],
-        "most_by_any_rule": int(any_class),
+        "most_by_any_rule": int(_above(bins, [counts[:, 1].sum(0)], cuts.min(keepdims=True))[2][0]),
         "contradicted": int(counts[:, 1].sum()),
-        "expected_by_the_model": expected,
+        "expected_by_the_model": float(_above(bins, list(doubted), cuts)[1].sum()),
     }
 
 
@@ -79,9 +117,9 @@ def _pairs(
     _, bins = bins_of(whole.setup, whole.classes)
     if bins is None:
         return None
-    cuts = (thresholds_of(pieces) - confident.TOLERANCE).tolist()
-    counts = pieces["by_pair"].values
-    found = np.stack([_above(bins, counts[:, k], cut)[1] for k, cut in enumerate(cuts)], axis=1)
+    counts: NDArray[np.int64] = pieces["by_pair"].values
+    cuts = thresholds_of(pieces) - confident.TOLERANCE
+    found = _above(bins, list(counts.transpose(1, 0, 2)), cuts)[1].T.copy()
     right = np.diagonal(found).copy()
     wrong = found.sum(0) - right
     found *= by_class[:, 1] / np.where(wrong > 0, wrong, 1.0)
@@ -92,24 +130,33 @@ def _pairs(
 def result_of(pieces: Pieces, whole: Whole) -> dict[str, Any]:
     """The metric's result."""
     by_class, result = _counts_of(pieces, whole)
-    rows = max(whole.rows, 1)
+    pairs = _pairs(pieces, whole, by_class)
     labels = pieces["labels"].values
-    suspects: Kept = pieces["suspects"]
-    listed = min(result["count"], len(suspects))
-    complete = result["count"] <= len(suspects)
+    kept: Kept = pieces["suspects"]
+    complete = result["count"] <= len(kept)
+    score = scores_of_kept(kept, _doubts(pairs, labels, whole))
+    which = np.argsort(score, kind="stable")[: result["count"]]
     means = [each if each <= 1 else None for each in thresholds_of(pieces).tolist()]
-    result |= {
-        "share": result["count"] / rows,
+    return result | {
+        "share": result["count"] / max(whole.rows, 1),
         "rule": "argmax",
         "ranking": whole.setup.issue_ranking,
         "thresholds": means if whole.classes <= whole.setup.dense_classes else None,
-        **_confusions(_pairs(pieces, whole, by_class), by_class, labels, whole),
-        "listed": _listed(suspects, np.arange(listed), whole),
+        **_confusions(pairs, by_class, labels, whole),
+        "listed": _listed(kept, which, score, whole),
         "complete": complete,
         "bound": whole.setup.most_listed,
-        "review": _review(pieces, listed if complete else None, whole),
+        "review": _review(pieces, which if complete else None, whole),
     }
-    return result
+
+
+def scores_of_kept(kept: Kept, doubts: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Of the rows in the list of suspects, in its order: the lower, the more suspected."""
+    score = kept.column("key")
+    if doubts is None:
+        return score
+    found: NDArray[np.float64] = score - doubts[kept.column("label"), kept.column("predicted")]
+    return found
 
 
 def _confusions(
@@ -147,38 +194,41 @@ def _confusions(
     }
 
 
-def _listed(kept: Kept, which: NDArray[np.int64], whole: Whole) -> list[dict[str, Any]]:
-    columns = ("key", "label", "predicted", "probability", "confidence")
-    rows = [kept.ids, *(kept.column(name) for name in columns)]
-    return [
+def _listed(
+    kept: Kept, which: NDArray[np.int64], scores: NDArray[np.float64] | None, whole: Whole
+) -> list[dict[str, Any]]:
+    """Some of the rows, in an order."""
+    columns = ("label", "predicted", "probability", "confidence")
+    rows = zip(*(kept.column(name)[which].tolist() for name in columns), strict=True)
+    found = [
         {
             "id": id_,
             "label": whole.name_of(label),
             "suggested": whole.name_of(predicted),
-            "score": key if key > -math.inf else None,
             "probability": probability,
             "suggested_probability": confidence,
         }
-        for id_, key, label, predicted, probability, confidence in zip(
-            *(each[which].tolist() for each in rows), strict=True
+        for id_, (label, predicted, probability, confidence) in zip(
+            kept.ids[which].tolist(), rows, strict=True
         )
     ]
+    if scores is not None:
+        for each, score in zip(found, scores[which].tolist(), strict=True):
+            each["score"] = score if score > -math.inf else None
+    return found
 
 
-def _review(pieces: Pieces, listed: int | None, whole: Whole) -> dict[str, Any]:
+def _review(pieces: Pieces, listed: NDArray[np.int64] | None, whole: Whole) -> dict[str, Any]:
     """Rows for a person to judge, at random: of those listed, if these are all; else of issues."""
     most = whole.setup.most_reviewed
+    kept: Kept = pieces["suspects" if listed is not None else "review"]
     if listed is not None:
-        kept = pieces["suspects"]
-        which = np.argsort(hash_of(kept.ids[:listed]), kind="stable")[:most]
+        which = listed[np.argsort(hash_of(kept.ids[listed]), kind="stable")[:most]]
     else:
-        kept = pieces["review"]
         cuts = thresholds_of(pieces) - confident.TOLERANCE
         which = np.flatnonzero(kept.column("confidence") >= cuts[kept.column("predicted")])[:most]
-    rows = _listed(kept, which, whole)
-    for each in rows:
-        del each["score"]
-    return {"of": "flagged" if listed is None else "listed", "bound": most, "rows": rows}
+    of = "flagged" if listed is None else "listed"
+    return {"of": of, "bound": most, "rows": _listed(kept, which, None, whole)}
 
 
 def findings(result: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
@@ -189,11 +239,11 @@ def findings(result: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
     if not (is_more and count >= 0.001 * whole.rows) and count < 0.01 * whole.rows:
         return
     sentence = f"{count} of {whole.rows} rows ({result['share']:.1%}) look mislabelled"
-    if result["most_mislabelled"]:
-        pair = result["most_mislabelled"][0]
+    if most := result["most_mislabelled"]:
+        pair = most[0]
         sentence += f"; most often {pair['suggested']} is labelled {pair['label']}"
-    sentence += f" ({pair['count']})." if result["most_mislabelled"] else "."
-    doubts = f" The model's own doubts account for {expected:.0f} such rows"
-    sentence += doubts + (": its labels are wrong, or it is overconfident." if is_more else ".")
+        sentence += f" ({pair['count']})"
+    sentence += f". The model's own doubts account for {expected:.0f} such rows"
+    sentence += ": its labels are wrong, or it is overconfident." if is_more else "."
     ids = tuple(each["id"] for each in result["listed"][:_MOST_EXAMPLES])
     yield Finding("mislabelled_rows", "warning" if is_more else "info", sentence, ids, count)
