@@ -16,7 +16,7 @@ from lossd.audit.gating.verdicts import (
     interval_of,
     is_number,
 )
-from lossd.audit.report import Gated, Report
+from lossd.audit.report import Gated, Report, Verdict
 from lossd.errors import BadOption
 
 MOST_GATES = 1_000
@@ -117,7 +117,7 @@ def _judged(
     found = [each for each in find(root, parts, f"{at}.metric") if _has_rows(each, gate)]
     name = gate.name or gate.metric
     if not found:
-        yield Gated(name, "inconclusive", f"{gate.metric} leads to nothing in this report.")
+        yield Gated(name, _untold(report), f"{gate.metric} leads to nothing in this report.")
         return
     judged = [
         one for each in found for one in _of_value(each, gate, at, len(found), before, comparison)
@@ -126,6 +126,11 @@ def _judged(
         yield from (dataclasses.replace(each, name=name) for each in judged)
         return
     yield from _summed_up(judged, name, gate)
+
+
+def _untold(report: Report) -> Verdict:
+    """Of what is not defined. Where no row could be used, nothing may pass."""
+    return "inconclusive" if report.rows else "fail"
 
 
 def _has_rows(found: Found, gate: Gate) -> bool:
@@ -155,10 +160,11 @@ def _of_value(
     among: int,
     before: Mapping[str, Any] | None,
     comparison: Mapping[str, Any] | None,
+    untold: Verdict,
 ) -> Iterator[Gated]:
     path, value = found.path, found.value
     if value is None:
-        yield Gated(path, "inconclusive", f"{path} is not defined for these rows.")
+        yield Gated(path, untold, f"{path} is not defined for these rows.")
         return
     if not is_number(value):
         inside = ", ".join(list(value)[:10]) if isinstance(value, Mapping) else "a number"
