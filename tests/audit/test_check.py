@@ -71,7 +71,7 @@ def test_changes_are_judged_against_a_state() -> None:
     same = check(Z, LABELS, ids=np.arange(2_000), gates=gates, baseline=before)
     assert same.comparison is not None and same.comparison["accuracy"]["paired"]
     noise = 3 * np.random.default_rng(0).normal(size=Z.shape)
-    with pytest.raises(AssertionError, match="a drop beyond the allowed 0.05 is shown"):
+    with pytest.raises(AssertionError, match=r"a drop beyond the allowed 0\.05 is shown"):
         check(Z + noise, LABELS, ids=np.arange(2_000), gates=gates, baseline=before)
 
 
