@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from lossd.audit.pieces import Counts, Sums
 from lossd.audit.pieces.sums import MOST
 
-NUMBERS = st.floats(-(2.0**80), 2.0**80) | st.floats(-1, 1) | st.floats(-1e-12, 1e-12)
+NUMBERS = st.floats(-MOST, MOST) | st.floats(-1, 1) | st.floats(-1e-12, 1e-12)
 
 
 @given(st.lists(NUMBERS, max_size=20))
@@ -25,6 +25,16 @@ def test_sums_are_clamped_where_they_say() -> None:
     sums = Sums(2)
     sums.add(np.array([np.inf, -np.inf]), np.array([0, 1]))
     assert sums.values().tolist() == [MOST, -MOST]
+
+
+def test_there_is_room_for_many_of_the_largest() -> None:
+    sums = Sums(1)
+    sums.add(np.full(100_000, np.inf))
+    for _ in range(16):
+        other = Sums(1)
+        other.merge(sums)
+        sums.merge(other)
+    assert sums.values().tolist() == [100_000 * 2.0**16 * MOST]
 
 
 @pytest.mark.parametrize("places", [3, 5_000])

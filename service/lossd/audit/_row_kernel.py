@@ -6,39 +6,23 @@ A row's numbers depend on that row alone, so that they are the same bits however
 import math
 from typing import Any
 
+from lossd.audit._columns import (
+    BAD_LABEL,
+    CONFIDENCE,
+    ENTROPY,
+    LARGEST,
+    LOG_P,
+    LOG_SUM_EXP,
+    MARGIN,
+    MISS,
+    NOT_FINITE,
+    RESIDUAL,
+    SMALLEST,
+    TOTAL,
+    USABLE,
+)
+from lossd.audit._logits_kernel import measure_logits
 from lossd.compiled import called, compiled
-
-USABLE, NOT_FINITE, IMPOSSIBLE, BAD_LABEL = 0, 1, 2, 3
-LOG_P, MISS, CONFIDENCE, MARGIN, ENTROPY, RESIDUAL, LOG_SUM_EXP = range(7)
-LARGEST, SMALLEST, TOTAL = range(7, 10)
-FLOATS = 10
-
-
-@called()
-def _of_logits(z: Any, label: int, most: float, floats: Any, i: int) -> None:
-    others, squares, distance, largest_other = 0.0, 0.0, 0.0, -math.inf
-    for j in range(z.size):
-        far = float(z[j]) - most
-        e = math.exp(far)
-        if e > 0.0:
-            distance += e * far
-        if j != label:
-            others += e
-            squares += e * e
-            largest_other = max(largest_other, far)
-    lead = float(z[label]) - most
-    own = math.exp(lead)
-    total = others + own
-    # The term that is 1 is kept out of the sum: its small company would be rounded away beside it.
-    beside = others if lead == 0.0 else total - 1.0
-    log_total = math.log1p(beside)
-    floats[LOG_P, i] = lead - log_total
-    floats[MISS, i] = others / total
-    floats[CONFIDENCE, i] = 1.0 / total
-    floats[MARGIN, i] = (own - math.exp(largest_other)) / total
-    floats[ENTROPY, i] = max(log_total - distance / total, 0.0)
-    floats[RESIDUAL, i] = (others / total) ** 2 + squares / (total * total)
-    floats[LOG_SUM_EXP, i] = most + log_total
 
 
 @called()
@@ -62,31 +46,26 @@ def _of_probabilities(p: Any, label: int, most: float, floats: Any, i: int) -> N
 
 
 @called()
-def _row(z: Any, label: int, logits: bool, floats: Any, predicted: Any, rank: Any, i: int) -> int:
-    """What is wrong with a row; 0 if nothing is, and then its numbers are written."""
+def _row(p: Any, label: int, floats: Any, predicted: Any, rank: Any, i: int) -> int:
+    """What is wrong with a row of probabilities; if nothing is, its numbers are written."""
     most, least, total, place = -math.inf, math.inf, 0.0, 0
-    for j in range(z.size):
-        each = float(z[j])
-        if not each < math.inf or (not logits and not each > -math.inf):
+    for j in range(p.size):
+        each = float(p[j])
+        if not -math.inf < each < math.inf:
             return NOT_FINITE
         total += each
         least = min(least, each)
         if each > most:
             most, place = each, j
-    if not 0 <= label < z.size:
+    if not 0 <= label < p.size:
         return BAD_LABEL
-    if most == -math.inf:
-        return IMPOSSIBLE
-    own, above = float(z[label]), 0
-    for j in range(z.size):
-        each = float(z[j])
+    own, above = float(p[label]), 0
+    for j in range(p.size):
+        each = float(p[j])
         above += each > own or (each == own and j < label)
     predicted[i], rank[i] = place, above
     floats[LARGEST, i], floats[SMALLEST, i], floats[TOTAL, i] = most, least, total
-    if logits:
-        _of_logits(z, label, most, floats, i)
-    else:
-        _of_probabilities(z, label, most, floats, i)
+    _of_probabilities(p, label, most, floats, i)
     return USABLE
 
 
@@ -94,8 +73,11 @@ def _row(z: Any, label: int, logits: bool, floats: Any, predicted: Any, rank: An
 def _all(
     scores: Any, labels: Any, logits: bool, floats: Any, predicted: Any, rank: Any, faults: Any
 ) -> None:
+    if logits:
+        measure_logits(scores, labels, floats, predicted, rank, faults)
+        return
     for i in range(scores.shape[0]):
-        faults[i] = _row(scores[i], labels[i], logits, floats, predicted, rank, i)
+        faults[i] = _row(scores[i], labels[i], floats, predicted, rank, i)
 
 
 @compiled(

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lossd.audit import _row_kernel as kernel
+from lossd.audit import _columns as at
+from lossd.audit._row_kernel import measure_float32, measure_float64
 from lossd.audit.chunk import Chunk, SliceColumn
 from lossd.audit.ids import Ids, hash_of
 from lossd.audit.pieces.sums import MOST
@@ -16,9 +17,9 @@ from lossd.audit.row_losses import RowLoss
 from lossd.audit.setup import Scores
 
 FAULTS = {
-    kernel.NOT_FINITE: "not_finite",
-    kernel.IMPOSSIBLE: "no_possible_class",
-    kernel.BAD_LABEL: "label_out_of_range",
+    at.NOT_FINITE: "not_finite",
+    at.IMPOSSIBLE: "no_possible_class",
+    at.BAD_LABEL: "label_out_of_range",
 }
 
 
@@ -82,7 +83,7 @@ class Rows:
 
     @cached_property
     def has_loss(self) -> NDArray[np.bool_]:
-        """Whether the loss is a number that can be summed: not infinite, nor beyond 2^94."""
+        """Whether the loss is a number that can be summed: not infinite, nor beyond 2^62."""
         found: NDArray[np.bool_] = np.abs(self.loss) < MOST
         return found
 
@@ -101,12 +102,12 @@ class Rows:
 def measure(chunk: Chunk, scores: Scores, loss: RowLoss | None = None) -> Rows:
     """The usable rows of a chunk, and why the others are not. The loss is cross-entropy, or one."""
     n = len(chunk)
-    columns = np.empty((kernel.FLOATS, n))
+    columns = np.empty((at.FLOATS, n))
     predicted, rank = np.empty(n, np.int64), np.empty(n, np.int64)
     faults = np.empty(n, np.uint8)
-    run = kernel.measure_float32 if chunk.scores.dtype == np.float32 else kernel.measure_float64
+    run = measure_float32 if chunk.scores.dtype == np.float32 else measure_float64
     run(chunk.scores, chunk.labels, scores == "logits", columns, predicted, rank, faults)
-    rejected = faults != kernel.USABLE
+    rejected = faults != at.USABLE
     if not rejected.any():
         why = Rejected(faults[:0], chunk.ids[:0])
         return _rows(chunk, columns, predicted, rank, n, why, loss)
@@ -132,17 +133,17 @@ def _rows(
         chunk.weights,
         chunk.slices,
         chunk.embeddings,
-        0.0 - columns[kernel.LOG_P] if loss is None else loss(chunk.scores, chunk.labels),
-        columns[kernel.LOG_P],
-        columns[kernel.MISS],
-        columns[kernel.CONFIDENCE],
-        columns[kernel.MARGIN],
-        columns[kernel.ENTROPY],
-        columns[kernel.RESIDUAL],
-        columns[kernel.LOG_SUM_EXP],
-        columns[kernel.LARGEST],
-        columns[kernel.SMALLEST],
-        columns[kernel.TOTAL],
+        0.0 - columns[at.LOG_P] if loss is None else loss(chunk.scores, chunk.labels),
+        columns[at.LOG_P],
+        columns[at.MISS],
+        columns[at.CONFIDENCE],
+        columns[at.MARGIN],
+        columns[at.ENTROPY],
+        columns[at.RESIDUAL],
+        columns[at.LOG_SUM_EXP],
+        columns[at.LARGEST],
+        columns[at.SMALLEST],
+        columns[at.TOTAL],
         predicted,
         rank,
         seen,

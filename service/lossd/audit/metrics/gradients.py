@@ -8,6 +8,7 @@ from lossd.audit.buckets import VALUE_ERROR, Buckets
 from lossd.audit.metrics._spec import Metric, Pieces, Whole
 from lossd.audit.moments import of_buckets
 from lossd.audit.pieces import Piece, Sums
+from lossd.audit.pieces.sums import exact
 from lossd.audit.rows import Rows
 from lossd.audit.setup import Setup
 
@@ -25,10 +26,10 @@ def _add(pieces: Pieces, rows: Rows, setup: Setup) -> None:
 
 
 def _finish(pieces: Pieces, whole: Whole) -> dict[str, Any]:
-    by_class = pieces["by_class"].exactly()
-    total = sum(by_class)
-    shares = [float(each / total) if total else None for each in by_class]
-    order = sorted(range(whole.classes), key=lambda i: (-by_class[i], i))[:_LARGEST]
+    by_class = pieces["by_class"].values()
+    total = exact(pieces["by_class"].limbs.sum(0))
+    shares = [each / float(total) if total else None for each in by_class.tolist()]
+    order = np.lexsort([np.arange(whole.classes), -by_class])[:_LARGEST].tolist()
     return {
         "el2n": of_buckets(pieces["el2n"], total),
         "quantile_error": VALUE_ERROR,

@@ -74,8 +74,8 @@ def _finish(pieces: Pieces, whole: Whole) -> dict[str, Any]:
 def _findings(result: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
     if count := result["infinite"]:
         sentence = (
-            f"{count} of {whole.rows} rows have an infinite loss: their label was given no chance,"
-            " and the mean loss is infinite."
+            f"{count} of {whole.rows} rows have an infinite loss, or one beyond all reason: their"
+            " label was given no chance, and there is no mean loss."
         )
         yield Finding("infinite_loss", "warning", sentence, tuple(result["infinite_ids"]), count)
     if count := result["undefined"]:

@@ -1,7 +1,6 @@
 """Accuracy, precision, recall and loss of the rows of each class."""
 
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -94,8 +93,7 @@ def _described(pieces: Pieces, classes: list[int]) -> dict[str, Any]:
         int(each) for each in pieces["counts"].values[:, classes].sum(1)
     )
     loss, squares, confidence = (
-        sum(map(exact, pieces[name].limbs[classes]), Fraction(0))
-        for name in ("loss", "squares", "confidence")
+        exact(pieces[name].limbs[classes].sum(0)) for name in ("loss", "squares", "confidence")
     )
     either = labelled + predicted
     recall = correct / labelled if labelled else None

@@ -10,15 +10,16 @@ from lossd.audit.pieces._piece import Arrays
 from lossd.compiled import called, compiled
 
 LIMBS = 4
-MOST = 2.0**94  # of one number; beyond it, it counts as this
+MOST = 2.0**62  # of one number; beyond it, it counts as this
 _BASE, _MASK = 2.0**32, (1 << 32) - 1
 
 
 class Sums:
     """Sums in fixed point, in units of 2^-64: every number is rounded once, to that, and no more.
 
-    Of any shape; each is four limbs of 32 bits in int64, of which the first has the sign. Up to
-    2^31 numbers are added at once. Numbers must not be NaN; infinite ones count as 2^94.
+    Of any shape; each is four limbs of 32 bits in int64, of which the first has the sign and room
+    for 2^33 numbers of the largest, 2^62, which is what larger and infinite ones count as. Up to
+    2^31 numbers are added at once. They must not be NaN.
     """
 
     __slots__ = ("limbs",)
@@ -44,8 +45,8 @@ class Sums:
 
     def values(self) -> NDArray[np.float64]:
         """The sums, each rounded once."""
-        shape = self.limbs.shape[:-1]
-        return np.array([float(each) for each in self.exactly()]).reshape(shape)
+        whole = (_units(each) / (1 << 64) for each in self.limbs.reshape(-1, LIMBS).tolist())
+        return np.fromiter(whole, np.float64).reshape(self.limbs.shape[:-1])
 
     def merge(self, other: Self) -> None:
         """Add another's."""
@@ -67,8 +68,12 @@ class Sums:
 
 def exact(limbs: NDArray[np.int64]) -> Fraction:
     """What four limbs are."""
-    a, b, c, d = (int(each) for each in limbs)
-    return Fraction((a << 96) + (b << 64) + (c << 32) + d, 1 << 64)
+    return Fraction(_units(limbs.tolist()), 1 << 64)
+
+
+def _units(limbs: list[int]) -> int:
+    a, b, c, d = limbs
+    return (a << 96) + (b << 64) + (c << 32) + d
 
 
 def normalise(limbs: NDArray[np.int64]) -> None:
