@@ -17,8 +17,8 @@ _LEVEL = 0.9999  # of intervals that must not meet: this is looked for in every 
 class Renumbering:
     """Which predicted class each label seems to mean: pairs of those that are not the same.
 
-    Accuracies are of rows that the pairs were not chosen on. `shift` is what was added to every
-    label, modulo the number of classes; None where the pairs are of no such kind.
+    `shift` is by how much predictions are above the labels, modulo the number of classes; None
+    where the pairs are of no such kind. Accuracies are of all rows, as they are and renumbered.
     """
 
     pairs: tuple[tuple[int, int], ...]
@@ -64,6 +64,7 @@ def renumbering(
     shift = shifts.pop() if is_shift else None
     if shift is not None and shift > classes // 2:
         shift -= classes
+    before, after = predicted == labels, predicted == meant[labels]
     return Renumbering(tuple(moved), shift, float(before.mean()), float(after.mean()))
 
 
