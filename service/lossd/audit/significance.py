@@ -31,9 +31,10 @@ def two_shares(hits: int, count: int, other_hits: int, other_count: int) -> floa
 
 def _fisher(hits: int, count: int, marked: int, total: int, deviation: float) -> float:
     """Of the hits in `count` drawn of `total` that hold `marked`: all that are no likelier."""
-    mean, reach = count * marked / total, 10 * deviation + 50
-    low = max(0, count + marked - total, int(min(hits, mean - reach)))
-    high = min(count, marked, math.ceil(max(hits, mean + reach)))
+    mean = count * marked / total
+    reach = abs(hits - mean) + 10 * deviation + 50  # beyond, there is nothing to add
+    low = max(0, count + marked - total, int(mean - reach))
+    high = min(count, marked, math.ceil(mean + reach))
     k = np.arange(low, high + 1)
     log_p = _log_choose(marked, k) + _log_choose(total - marked, count - k)
     log_p = log_p - log_p.max()

@@ -68,7 +68,8 @@ def _findings(result: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
         return
     count = found["estimated_surplus_rows"]
     if result["complete"]:
-        sentence = f"{found['ids']} ids come more than once: {count} rows too many."
+        what = "id comes" if found["ids"] == 1 else "ids come"
+        sentence = f"{found['ids']} {what} more than once: {count} rows too many."
     else:
         low, high = found["share_of_ids_interval"]
         sentence = (
