@@ -8,12 +8,13 @@ from numpy.typing import ArrayLike
 
 from lossd.audit.compare import compare
 from lossd.audit.fold import Audit
-from lossd.audit.formats import text
+from lossd.audit.formats.text import head
 from lossd.audit.gates import Gates, gates_of, judge, read_gates
 from lossd.audit.gating.reading import Kind
 from lossd.audit.report import Report, report_of
 from lossd.audit.setup import Setup
 from lossd.audit.state import State
+from lossd.errors import UnreadableBody
 
 
 def check(
@@ -55,10 +56,14 @@ def check(
     bad = ("fail", "inconclusive") if inconclusive_fails else ("fail",)
     # Not `verdict`: a gate that fails comes before all others in it.
     if any(gate.verdict in bad for gate in report.gates):
-        raise AssertionError(text.head(report))
+        raise AssertionError(head(report))
     return report
 
 
 def _from_file(path: Path) -> Gates:
     kind: Kind = "yaml" if path.suffix.lower() in (".yaml", ".yml") else "toml"
-    return read_gates(path.read_text(encoding="utf-8"), kind)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as err:
+        raise UnreadableBody("a gate file is text in UTF-8", at=str(path)) from err
+    return read_gates(text, kind)

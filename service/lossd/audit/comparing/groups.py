@@ -50,7 +50,12 @@ def of_paired_classes(
     classes, starts = np.unique(labels[order], return_index=True)
     found = []
     for k, rows in zip(classes.tolist(), np.split(order, starts[1:]), strict=True):
-        head = {"class": name_of(k), "count": [len(rows)] * 2, "accuracy": None, "mean_loss": None}
+        head: dict[str, Any] = {
+            "class": name_of(k),
+            "count": [len(rows)] * 2,
+            "accuracy": None,
+            "mean_loss": None,
+        }
         if len(rows) >= _LEAST_ROWS:
             head["accuracy"] = _json(_paired_accuracy(right[0][rows], right[1][rows]))
             if losses is not None:

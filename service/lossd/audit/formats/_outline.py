@@ -45,9 +45,8 @@ class Section:
 def printable(text: object, most: int = _MOST_LETTERS) -> str:
     """Text on one line that no terminal or page takes for a command; cut where it is long."""
     whole = str(text)
-    cut = whole[:most]
-    safe = "".join(each if each.isprintable() else _escape(each) for each in cut)
-    return safe + "…" if len(whole) > most else safe
+    safe = "".join(each if each.isprintable() else _escape(each) for each in whole[:most])
+    return safe if len(whole) <= most and len(safe) <= most else f"{safe[: most - 1]}…"
 
 
 def _escape(letter: str) -> str:

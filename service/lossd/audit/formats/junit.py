@@ -1,21 +1,17 @@
 """A report as JUnit XML: a test case per gate."""
 
-import re
 from collections import Counter
 from xml.etree import ElementTree as xml
 
-from lossd.audit.formats._outline import headline, outline
+from lossd.audit.formats._outline import headline, outline, printable
 from lossd.audit.report import Gated, Report
-
-# What XML 1.0 has no way to write.
-_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_MOST_LETTERS = 2_000
 
 
 def render(report: Report) -> str:
     """The whole of it. `inconclusive` is a skipped case; `warn` passes, and says so in its output.
 
-    Without gates there is one case, which passes. Findings are the suite's output.
+    Without gates there is one case, which passes. Findings are the suite's output. What XML has no
+    way to write is written as its number.
     """
     root = xml.Element("testsuites")
     verdicts = Counter(each.verdict for each in report.gates)
@@ -28,7 +24,7 @@ def render(report: Report) -> str:
     suite = xml.SubElement(root, "testsuite", {"name": "lossd audit", **counts})
     for gate in report.gates or (Gated("audit", "pass", headline(report)),):
         _case(suite, gate)
-    xml.SubElement(suite, "system-out").text = _legal(_findings(report))
+    xml.SubElement(suite, "system-out").text = _findings(report)
     xml.indent(root)
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n' + xml.tostring(root, encoding="unicode") + "\n"
@@ -36,8 +32,8 @@ def render(report: Report) -> str:
 
 
 def _case(suite: xml.Element, gate: Gated) -> None:
-    sentence = _legal(gate.sentence)
-    named = {"classname": "lossd.audit", "name": _legal(gate.name)}
+    sentence = printable(gate.sentence)
+    named = {"classname": "lossd.audit", "name": printable(gate.name)}
     case = xml.SubElement(suite, "testcase", named)
     if gate.verdict == "fail":
         xml.SubElement(case, "failure", {"message": sentence, "type": "gate"}).text = sentence
@@ -51,10 +47,5 @@ def _findings(report: Report) -> str:
     lines = [headline(report)]
     for section in outline(report):
         if section.title == "Findings":
-            lines += [f"{each.mark}: {each.text}" for each in section.lines]
+            lines += [f"{each.mark}: {printable(each.text)}" for each in section.lines]
     return "\n".join(lines)
-
-
-def _legal(text: str) -> str:
-    cut = text if len(text) <= _MOST_LETTERS else text[:_MOST_LETTERS] + "…"
-    return _ILLEGAL.sub("", cut)

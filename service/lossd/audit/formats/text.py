@@ -1,6 +1,5 @@
 """A report for a terminal."""
 
-import textwrap
 import unicodedata
 from collections.abc import Iterator
 
@@ -8,7 +7,7 @@ from lossd.audit.formats._outline import Line, Section, Table, headline, outline
 from lossd.audit.report import Report
 
 _WIDTH = 80
-_CELL = 28
+_CELL = 20  # columns, of which a table has five at most
 _MARK = max(map(len, ("inconclusive", "warning")))
 _COLOURS = {"fail": 31, "error": 31, "warn": 33, "warning": 33, "inconclusive": 33, "pass": 32}
 
@@ -50,13 +49,34 @@ def _line(line: Line, colours: bool) -> str:
 
 
 def _wrapped(text: str, indent: int) -> str:
+    """Text of lines that fit, of which the first begins at the indent already."""
     held = printable(text).replace(" %", "\xa0%")  # a number and its unit stay on one line
-    lines = textwrap.wrap(held, _WIDTH - indent) or [""]
-    return ("\n" + " " * indent).join(lines).replace("\xa0", " ")
+    lines, line, room = [], "", _WIDTH - indent
+    for word in held.split(" "):
+        longer = f"{line} {word}" if line else word
+        if _columns(longer) <= room:
+            line = longer
+            continue
+        lines += [line] if line else []
+        *whole, line = _pieces(word, room)
+        lines += whole
+    return ("\n" + " " * indent).join([*lines, line]).replace("\xa0", " ")
+
+
+def _pieces(word: str, room: int) -> list[str]:
+    """A word cut where it does not fit."""
+    pieces, wide = [""], 0
+    for letter in word:
+        wide += _columns(letter)
+        if wide > room:
+            pieces.append("")
+            wide = _columns(letter)
+        pieces[-1] += letter
+    return pieces
 
 
 def _table(table: Table) -> Iterator[str]:
-    cells = [[printable(each, _CELL) for each in row] for row in (table.header, *table.rows)]
+    cells = [[_cell(each) for each in row] for row in (table.header, *table.rows)]
     widths = [max(_columns(row[i]) for row in cells) for i in range(len(table.header))]
     for row in cells:
         first = row[0] + " " * (widths[0] - _columns(row[0]))
@@ -65,6 +85,11 @@ def _table(table: Table) -> Iterator[str]:
             for each, width in zip(row[1:], widths[1:], strict=True)
         ]
         yield ("  " + "  ".join([first, *rest])).rstrip()
+
+
+def _cell(text: str) -> str:
+    first, *rest = _pieces(printable(text), _CELL)
+    return f"{_pieces(first, _CELL - 1)[0]}…" if rest else first
 
 
 def _columns(text: str) -> int:

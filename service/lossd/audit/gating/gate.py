@@ -80,6 +80,9 @@ def gate_of(values: Any, at: str) -> Gate:
             raise BadOption(
                 "nothing can pass", at=f"{at}.{low}", expected=f"{b} or less", got=str(a)
             )
+    if gate.changes and parts[0].text == "comparison":
+        expected = "bounds: it is of a change already"
+        raise BadOption("a comparison has no baseline", at=f"{at}.metric", expected=expected)
     return gate
 
 

@@ -108,8 +108,8 @@ def _constant(sample: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
         yield Finding(
             "constant_prediction",
             "error",
-            f"The class {quoted(name)} has the largest score in {_rows_of(sample)}, while the labels"
-            f" are of {sample['labels']} classes.",
+            f"The class {quoted(name)} has the largest score in {_rows_of(sample)}, while the"
+            f" labels are of {sample['labels']} classes.",
             count=count,
         )
 
@@ -172,6 +172,6 @@ def _too_good(sample: Mapping[str, Any]) -> Iterable[Finding]:
             "like_training_rows",
             "info",
             f"Accuracy is {100 * sample['accuracy']:.2f} % and the mean loss"
-            f" {sample['mean_loss']:.2g}: so well does a model know the rows that it was trained on. If these are, label issues"
-            " and calibration mean little.",
+            f" {sample['mean_loss']:.2g}: so well does a model know the rows that it"
+            " was trained on. If these are, label issues and calibration mean little.",
         )
