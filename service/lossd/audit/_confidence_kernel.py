@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lossd.audit._exponential import exp_of_negative
 from lossd.compiled import compiled, inlined
 
 EQUAL = 7200  # equal-width bins, which collapse to 10, 15, 20, 24, 25, ... of them
@@ -79,27 +80,26 @@ def _flush(fixed: Any, sums: Any) -> None:
 
 
 @inlined()
-def _add_row(
-    z: Any, shift: float, label: int, logits: bool, counts: Any, right: Any, fixed: Any
-) -> None:
-    bins = counts.shape[1]
-    for k in range(z.size):
-        p = math.exp(z[k] - shift) if logits else min(max(float(z[k]), 0.0), 1.0)
-        place = min(max(int(np.ceil(p * bins)) - 1, 0), bins - 1)
-        counts[k, place] += 1
-        fixed[k, place] += int(p * _FIXED + 0.5)
-        if k == label:
-            right[k, place] += 1
-
-
-@inlined()
 def _add_all(
     scores: Any, shift: Any, labels: Any, logits: bool, counts: Any, sums: Any, fixed: Any
 ) -> None:
+    classes, bins = fixed.shape
+    p = np.empty(classes)
     for i in range(labels.size):
         if i % _FLUSH == _FLUSH - 1:
             _flush(fixed, sums)
-        _add_row(scores[i], shift[i], labels[i], logits, counts[0], counts[1], fixed)
+        if logits:
+            for k in range(classes):
+                p[k] = exp_of_negative(scores[i, k] - shift[i])
+        else:
+            for k in range(classes):
+                p[k] = min(max(float(scores[i, k]), 0.0), 1.0)
+        for k in range(classes):
+            place = min(max(int(np.ceil(p[k] * bins)) - 1, 0), bins - 1)
+            counts[0, k, place] += 1
+            fixed[k, place] += int(p[k] * _FIXED + 0.5)
+        label = labels[i]
+        counts[1, label, min(max(int(np.ceil(p[label] * bins)) - 1, 0), bins - 1)] += 1
     _flush(fixed, sums)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from lossd.audit._exponential import exp_of_negative
 from lossd.audit.pieces.sums import split
 from lossd.compiled import compiled, inlined
 
@@ -14,18 +15,17 @@ BINS = 15
 
 @inlined()
 def _row(
-    z: Any, label: int, most: float, correct: int, betas: Any, sums: Any, bins: Any, counts: Any
+    far: Any, e: Any, lead: float, correct: int, betas: Any, sums: Any, bins: Any, counts: Any
 ) -> None:
-    lead = float(z[label]) - most
     for i in range(betas.size):
         total, first, second = 0.0, 0.0, 0.0
-        for j in range(z.size):
-            far = float(z[j]) - most
-            e = math.exp(betas[i] * far)
-            if e > 0.0:
-                total += e
-                first += e * far
-                second += e * far * far
+        for j in range(far.size):
+            e[j] = exp_of_negative(betas[i] * far[j])
+        for j in range(far.size):
+            if e[j] > 0.0:
+                total += e[j]
+                first += e[j] * far[j]
+                second += e[j] * far[j] * far[j]
         mean = first / total
         slope = mean - lead
         split(math.log(total) - betas[i] * lead, sums[i, 0])
@@ -49,9 +49,13 @@ def _all(
     bins: Any,
     counts: Any,
 ) -> None:
+    far, e = np.empty((2, scores.shape[1]))
     for i in range(labels.size):
-        if float(scores[i, labels[i]]) > -math.inf:
-            _row(scores[i], labels[i], most[i], correct[i], betas, sums, bins, counts)
+        for j in range(far.size):
+            far[j] = float(scores[i, j]) - most[i]
+        lead = far[labels[i]]
+        if lead > -math.inf:
+            _row(far, e, lead, correct[i], betas, sums, bins, counts)
 
 
 @compiled(

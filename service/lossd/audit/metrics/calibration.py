@@ -22,6 +22,7 @@ _BINS = 15
 _FINE_CLASSES, _FINE = 128, 120  # up to so many classes each has so many bins, beyond it `_BINS`
 _NOTABLE = 0.01  # gaps and errors below are never a finding
 _SURE = 0.9999  # the level of findings
+_FEW = 30  # rows of which there is no finding
 
 
 def _class_bins(classes: int, setup: Setup) -> tuple[int, int]:
@@ -62,13 +63,18 @@ def _error(bins: Bins) -> float | None:
     return float(np.abs(bins.confidence - bins.correct).sum() / rows) if rows else None
 
 
+def _variances(bins: Bins) -> NDArray[np.float64]:
+    """Of the number of right rows in each bin of a calibrated model."""
+    mean = bins.confidence / np.maximum(bins.count, 1)
+    return bins.confidence * np.clip(1 - mean, 0, None)
+
+
 def _noise(bins: Bins) -> dict[str, float | None]:
     """What the expected calibration error of a calibrated model would be, by chance alone."""
     rows = int(bins.count.sum())
     if not rows:
         return {"mean": None, "standard_deviation": None}
-    mean = bins.confidence / np.maximum(bins.count, 1)
-    variance = bins.count * np.clip(mean * (1 - mean), 0, None) / rows**2
+    variance = _variances(bins) / rows**2
     return {
         "mean": float(np.sqrt(variance * 2 / math.pi).sum()),
         "standard_deviation": math.sqrt(float(variance.sum()) * (1 - 2 / math.pi)),
@@ -142,13 +148,14 @@ def _rows_of(bins: Bins) -> list[dict[str, Any]]:
 def _gap(bins: Bins, pieces: Pieces) -> dict[str, Any]:
     rows = int(bins.count.sum())
     if not rows:
-        return {"value": None, "interval": None, "standard_error": None}
+        return dict.fromkeys(("value", "interval", "standard_error", "standard_error_by_chance"))
     gap = float((bins.confidence.sum() - bins.correct.sum()) / rows)
     variance = max(float(pieces["squares"].exactly()[0] / rows) - gap * gap, 0.0)
     return {
         "value": gap,
         "interval": of_mean(gap, variance, rows),
         "standard_error": math.sqrt(variance / rows),
+        "standard_error_by_chance": math.sqrt(float(_variances(bins).sum())) / rows,
     }
 
 
@@ -179,9 +186,9 @@ def _finish(pieces: Pieces, whole: Whole) -> dict[str, Any]:
 
 def _findings(result: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
     gap, error = result["gap"], result["ece"][f"equal_width_{_BINS}"]
-    if error is None or result["outside"]:
+    if whole.rows < _FEW or result["outside"]:
         return
-    sure = z_of(_SURE) * gap["standard_error"]
+    sure = z_of(_SURE) * max(gap["standard_error"], gap["standard_error_by_chance"])
     if abs(gap["value"]) > _NOTABLE + sure:
         over = gap["value"] > 0
         yield Finding(

@@ -92,15 +92,15 @@ def _best(means: NDArray[np.float64], rows: int) -> dict[str, Any]:
     at = _root(rising)
     roughly = _root(_cubic(ends[:, kernel.SLOPE], ends[:, kernel.CURVATURE], width))
     beta = low + at * width
-    spread = float(np.interp(at, [0, 1], ends[:, kernel.SLOPE_SQUARED]))
-    bend = float(np.interp(at, [0, 1], ends[:, kernel.CURVATURE]))
-    # Of an estimate by a mean of slopes; by beta, then by its inverse.
-    error = math.sqrt(spread / rows) / bend / beta**2 if bend > 0 else None
-    half = None if error is None else z_of() * error
+    # A zero of a mean of slopes: by its spread and its bend, of the logarithm of beta.
+    bend = float(rising.deriv()(at)) / width**2
+    spread = math.exp(np.interp(at, [0, 1], np.log(ends[:, kernel.SLOPE_SQUARED])))
+    error = math.sqrt(spread / rows) / bend / beta if bend > 0 else None
+    off = None if error is None else math.exp(z_of() * error)
     return {
         "temperature": 1 / beta,
-        "standard_error": error,
-        "interval": None if half is None else [max(1 / beta - half, 0.0), 1 / beta + half],
+        "standard_error": None if error is None else error / beta,
+        "interval": None if off is None else [1 / beta / off, off / beta],
         "interpolation_error": abs(1 / beta - 1 / (low + roughly * width)),
         "loss_after": value(at),
     }
