@@ -138,7 +138,7 @@ def test_the_second_pass_does_not_depend_on_cuts_or_threads(rule: Any) -> None:
     assert first.result() == whole.result()
 
 
-@pytest.mark.parametrize("ranking", ["margin", "el2n", "self_confidence"])
+@pytest.mark.parametrize("ranking", ["posterior", "margin", "el2n", "self_confidence"])
 def test_wrong_labels_are_found(ranking: str) -> None:
     fields, wrong = noisy(20_000, 10, 1, 0.05)
     report = audit_of(fields, issue_ranking=ranking, classes=tuple("abcdefghij")).report()

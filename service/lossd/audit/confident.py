@@ -48,3 +48,24 @@ def transitions(shares: NDArray[np.float64]) -> NDArray[np.float64]:
 def noise_rate(shares: NDArray[np.float64]) -> float:
     """Share of rows whose label is not the true class, by the joint."""
     return float(1.0 - np.trace(shares))
+
+
+def doubts(confident: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """By (label, class): the logarithm of P(label | class) / P(label | itself), by the joint.
+
+    Added to the logarithm of p_class / p_label, it is that of the odds that the row is of the class
+    and not of its label. The joint's confusions are taken halfway to equally frequent ones, because
+    few rows tell them apart where errors are few.
+    """
+    classes = len(counts)
+    wrong = confident.astype(np.float64)
+    np.fill_diagonal(wrong, 0.0)
+    rate = wrong.sum() / max(confident.sum(), 1.0)
+    even = rate * confident.sum(0) / (classes - 1)
+    smooth = 0.5 * wrong + 0.5 * even + 0.5 / classes
+    np.fill_diagonal(smooth, np.maximum(np.diagonal(confident), 1.0))
+    shares = joint(smooth, counts)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = np.log(transitions(shares))
+        found -= np.diagonal(found)[:, None]
+    return np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)

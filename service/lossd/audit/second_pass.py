@@ -20,9 +20,8 @@ from lossd.audit import confident
 from lossd.audit.chunk import Chunk, chunk_of
 from lossd.audit.confident import TOLERANCE, Rule
 from lossd.audit.ids import Ids
-from lossd.audit.metrics import Pieces
-from lossd.audit.metrics._label_issues_result import thresholds_of
-from lossd.audit.metrics.label_issues import scores_of
+from lossd.audit.metrics import Pieces, Whole
+from lossd.audit.metrics._label_issues_result import doubts_of, scores_of, thresholds_of
 from lossd.audit.rows import Rows, measure
 from lossd.audit.setup import Setup
 from lossd.audit.state import State
@@ -94,6 +93,7 @@ class SecondPass:
         self._setup = Setup(**state.setup.model_dump(include=kept))
         self._classes, self._rule = state.classes, rule
         self.thresholds = thresholds_of(pieces)
+        self._doubts = doubts_of(pieces, Whole(state.setup, state.classes, state.rows))
         self._labels: NDArray[np.int64] = pieces["labels"].values
         self._next_row = 0
         self.rows, self.count = 0, 0
@@ -188,16 +188,16 @@ class SecondPass:
         return guesses
 
     def _issues(self, rows: Rows, which: NDArray[np.int64], guesses: NDArray[np.int64]) -> Issues:
-        log_p, suggested = rows.log_p[which], guesses[which]
-        score = scores_of(
-            self._setup.issue_ranking, log_p, rows.margin[which], rows.residual[which]
-        )
-        of_suggested = rows.scores[which, suggested].astype(np.float64)
+        log_p, label, suggested = rows.log_p[which], rows.labels[which], guesses[which]
+        p = rows.scores[which, suggested].astype(np.float64)
         if self._setup.scores == "logits":
-            of_suggested = np.exp(of_suggested - rows.log_sum_exp[which])
-        return Issues(
-            rows.ids[which], rows.labels[which], suggested, score, np.exp(log_p), of_suggested
+            p = np.exp(p - rows.log_sum_exp[which])
+        score = scores_of(
+            self._setup.issue_ranking, log_p, p, rows.margin[which], rows.residual[which]
         )
+        if self._doubts is not None:
+            score = score - self._doubts[label, suggested]
+        return Issues(rows.ids[which], label, suggested, score, np.exp(log_p), p)
 
 
 def issues_of(

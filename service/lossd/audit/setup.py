@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Scores = Literal["logits", "probabilities"]
-IssueRanking = Literal["margin", "el2n", "self_confidence"]
+IssueRanking = Literal["posterior", "margin", "el2n", "self_confidence"]
 
 
 class Setup(BaseModel):
@@ -33,6 +33,6 @@ class Setup(BaseModel):
     )
     most_pairs: int = Field(100_000, ge=1, le=100_000_000, description="Of a sparse confusion.")
     dense_classes: int = Field(1_000, ge=1, le=20_000, description="Above, confusion is sparse.")
-    issue_ranking: IssueRanking = Field("margin", description="What label issues are sorted by.")
+    issue_ranking: IssueRanking = Field("posterior", description="What sorts label issues.")
     issue_cells: int = Field(1 << 20, ge=1, le=1 << 26, description="Counters of label issues.")
     most_reviewed: int = Field(100, ge=1, le=100_000, description="Issues to show to a person.")

@@ -12,11 +12,41 @@ from lossd.audit.confidence_bins import Bins
 from lossd.audit.ids import hash_of
 from lossd.audit.metrics._spec import Finding, Pieces, Whole
 from lossd.audit.pieces import Kept
-from lossd.audit.setup import Setup
+from lossd.audit.setup import IssueRanking, Setup
 
 _MOST_SHOWN = 32  # classes of a matrix in the result
 _MOST_PAIRS = 10
 _MOST_EXAMPLES = 10
+_TINY = 1e-300
+
+
+def scores_of(
+    ranking: IssueRanking,
+    log_p: NDArray[np.float64],
+    suggested: NDArray[np.float64],
+    margin: NDArray[np.float64],
+    residual: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """How well a label fits a row, by a ranking: the lower, the more it is suspected.
+
+    `suggested` is the probability of the suggested class. Of `posterior` it is the part that the
+    row alone tells: what is known of the classes, `confident.doubts`, is to be taken away.
+    """
+    if ranking == "self_confidence":
+        return log_p
+    if ranking == "margin":
+        return margin
+    if ranking == "el2n":
+        return -np.sqrt(residual)
+    return log_p - np.log(np.maximum(suggested, _TINY))
+
+
+def doubts_of(pieces: Pieces, whole: Whole) -> NDArray[np.float64] | None:
+    """What the classes' confusions say against a label, where the ranking asks and it is known."""
+    if whole.setup.issue_ranking != "posterior":
+        return None
+    pairs = _pairs(pieces, whole, _counts_of(pieces, whole)[0])
+    return None if pairs is None else confident.doubts(pairs, pieces["labels"].values)
 
 
 def bins_of(setup: Setup, classes: int) -> tuple[Bins, Bins | None]:
@@ -92,24 +122,35 @@ def _pairs(
 def result_of(pieces: Pieces, whole: Whole) -> dict[str, Any]:
     """The metric's result."""
     by_class, result = _counts_of(pieces, whole)
-    rows = max(whole.rows, 1)
+    pairs = _pairs(pieces, whole, by_class)
     labels = pieces["labels"].values
-    suspects: Kept = pieces["suspects"]
-    listed = min(result["count"], len(suspects))
-    complete = result["count"] <= len(suspects)
+    kept: Kept = pieces["suspects"]
+    complete = result["count"] <= len(kept)
+    score = scores_of_kept(pieces, whole)
+    which = np.argsort(score, kind="stable")[: result["count"]]
     means = [each if each <= 1 else None for each in thresholds_of(pieces).tolist()]
-    result |= {
-        "share": result["count"] / rows,
+    return result | {
+        "share": result["count"] / max(whole.rows, 1),
         "rule": "argmax",
         "ranking": whole.setup.issue_ranking,
         "thresholds": means if whole.classes <= whole.setup.dense_classes else None,
-        **_confusions(_pairs(pieces, whole, by_class), by_class, labels, whole),
-        "listed": _listed(suspects, np.arange(listed), whole),
+        **_confusions(pairs, by_class, labels, whole),
+        "listed": _listed(kept, which, score, whole),
         "complete": complete,
         "bound": whole.setup.most_listed,
-        "review": _review(pieces, listed if complete else None, whole),
+        "review": _review(pieces, which if complete else None, whole),
     }
-    return result
+
+
+def scores_of_kept(pieces: Pieces, whole: Whole) -> NDArray[np.float64]:
+    """Of the rows in the list of suspects, in its order: the lower, the more suspected."""
+    kept: Kept = pieces["suspects"]
+    score = kept.column("key")
+    doubts = doubts_of(pieces, whole)
+    if doubts is None:
+        return score
+    found: NDArray[np.float64] = score - doubts[kept.column("label"), kept.column("predicted")]
+    return found
 
 
 def _confusions(
@@ -147,38 +188,41 @@ def _confusions(
     }
 
 
-def _listed(kept: Kept, which: NDArray[np.int64], whole: Whole) -> list[dict[str, Any]]:
-    columns = ("key", "label", "predicted", "probability", "confidence")
-    rows = [kept.ids, *(kept.column(name) for name in columns)]
-    return [
+def _listed(
+    kept: Kept, which: NDArray[np.int64], scores: NDArray[np.float64] | None, whole: Whole
+) -> list[dict[str, Any]]:
+    """Some of the rows, in an order."""
+    columns = ("label", "predicted", "probability", "confidence")
+    rows = zip(*(kept.column(name)[which].tolist() for name in columns), strict=True)
+    found = [
         {
             "id": id_,
             "label": whole.name_of(label),
             "suggested": whole.name_of(predicted),
-            "score": key if key > -math.inf else None,
             "probability": probability,
             "suggested_probability": confidence,
         }
-        for id_, key, label, predicted, probability, confidence in zip(
-            *(each[which].tolist() for each in rows), strict=True
+        for id_, (label, predicted, probability, confidence) in zip(
+            kept.ids[which].tolist(), rows, strict=True
         )
     ]
+    if scores is not None:
+        for each, score in zip(found, scores[which].tolist(), strict=True):
+            each["score"] = score if score > -math.inf else None
+    return found
 
 
-def _review(pieces: Pieces, listed: int | None, whole: Whole) -> dict[str, Any]:
+def _review(pieces: Pieces, listed: NDArray[np.int64] | None, whole: Whole) -> dict[str, Any]:
     """Rows for a person to judge, at random: of those listed, if these are all; else of issues."""
     most = whole.setup.most_reviewed
+    kept: Kept = pieces["suspects" if listed is not None else "review"]
     if listed is not None:
-        kept = pieces["suspects"]
-        which = np.argsort(hash_of(kept.ids[:listed]), kind="stable")[:most]
+        which = listed[np.argsort(hash_of(kept.ids[listed]), kind="stable")[:most]]
     else:
-        kept = pieces["review"]
         cuts = thresholds_of(pieces) - confident.TOLERANCE
         which = np.flatnonzero(kept.column("confidence") >= cuts[kept.column("predicted")])[:most]
-    rows = _listed(kept, which, whole)
-    for each in rows:
-        del each["score"]
-    return {"of": "flagged" if listed is None else "listed", "bound": most, "rows": rows}
+    of = "flagged" if listed is None else "listed"
+    return {"of": of, "bound": most, "rows": _listed(kept, which, None, whole)}
 
 
 def findings(result: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:

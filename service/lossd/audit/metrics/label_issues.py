@@ -1,16 +1,15 @@
 """Rows whose labels a model contradicts, by confident learning in one pass."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lossd.audit.confident import TOLERANCE
 from lossd.audit.ids import hash_of
 from lossd.audit.metrics import _label_issues_kernel as kernel
-from lossd.audit.metrics._label_issues_result import bins_of, findings, result_of
+from lossd.audit.metrics._label_issues_result import bins_of, findings, result_of, scores_of
 from lossd.audit.metrics._spec import Metric, Pieces
 from lossd.audit.pieces import Counts, Kept, Piece, Sums
 from lossd.audit.rows import Rows
-from lossd.audit.setup import IssueRanking, Setup
+from lossd.audit.setup import Setup
 
 COLUMNS: dict[str, type[np.float64] | type[np.int64]] = {
     "label": np.int64,
@@ -19,18 +18,6 @@ COLUMNS: dict[str, type[np.float64] | type[np.int64]] = {
     "confidence": np.float64,
 }
 _TRIED_PER_REVIEWED = 10  # of rows that a model contradicts, about half are contradicted firmly
-
-
-def scores_of(
-    ranking: IssueRanking,
-    log_p: NDArray[np.float64],
-    margin: NDArray[np.float64],
-    residual: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """How well a label fits a row, by a ranking: the lower, the more it is suspected."""
-    if ranking == "self_confidence":
-        return log_p
-    return margin if ranking == "margin" else -np.sqrt(residual)
 
 
 def _start(setup: Setup, classes: int) -> dict[str, Piece]:
@@ -70,14 +57,16 @@ def _add(pieces: Pieces, rows: Rows, setup: Setup) -> None:
 def _keep(pieces: Pieces, rows: Rows, setup: Setup) -> None:
     """Offer the contradicted rows to the lists."""
     which = np.flatnonzero(rows.margin < -TOLERANCE)
-    log_p, ids = rows.log_p[which], rows.ids[which]
+    log_p, confidence, ids = rows.log_p[which], rows.confidence[which], rows.ids[which]
     columns = {
         "label": rows.labels[which],
         "predicted": rows.predicted[which],
         "probability": np.exp(log_p),
-        "confidence": rows.confidence[which],
+        "confidence": confidence,
     }
-    score = scores_of(setup.issue_ranking, log_p, rows.margin[which], rows.residual[which])
+    score = scores_of(
+        setup.issue_ranking, log_p, confidence, rows.margin[which], rows.residual[which]
+    )
     pieces["suspects"].add(score, ids, **columns)
     pieces["review"].add(hash_of(ids), ids, **columns)
 
