@@ -68,7 +68,7 @@ def huge() -> Report:
     return made_up(
         1_000,
         2_000,
-        word=INJECTION,
+        word=INJECTION + "&" * 500,  # longer than a page could show at its usual caps
         slices=50,
         values=500,
         listed=10_000,
@@ -391,7 +391,8 @@ def test_nothing_is_fetched_nothing_runs_and_nothing_overflows(
 def test_axe_finds_nothing(name: str, browser: Browser, files: dict[str, Path]) -> None:
     with opened(browser, files[name]) as page:
         page.width(360)
-        page.open_details()
+        if name == "small":
+            page.open_details()
         assert page.violations(contrast=name == "small") == []
 
 
