@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from audit.browser import CHROMIUM, Scheme, chromium, opened
+from audit.browser import CHROMIUM, chromium, opened
 from audit.chunks import audited, everything, outputs, setup_of_everything, some
 from audit.parsed import Node, parsed
 from audit.reports import made_up
@@ -68,7 +68,7 @@ def huge() -> Report:
     return made_up(
         1_000,
         2_000,
-        word=INJECTION,
+        word=INJECTION + "&" * 500,  # longer than a page could show at its usual caps
         slices=50,
         values=500,
         listed=10_000,
@@ -393,12 +393,13 @@ def test_axe_finds_nothing(name: str, browser: Browser, files: dict[str, Path]) 
         page.width(360)
         if name == "small":
             page.open_details()
-        assert page.violations() == []
+        assert page.violations(contrast=name == "small") == []
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_its_ground(
-    scheme: Scheme, browser: Browser, files: dict[str, Path]
+def test_text_stands_out_from_its_ground_in_the_dark_too(
+    browser: Browser, files: dict[str, Path]
 ) -> None:
-    with opened(browser, files["small"], scheme) as page:
-        assert page.violations("color-contrast") == []
+    with opened(browser, files["small"], "dark") as page:
+        ground = page.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert ground == "rgb(20, 23, 26)"
+        assert page.pale() == []

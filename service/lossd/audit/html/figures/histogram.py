@@ -57,6 +57,7 @@ def histogram(
     across = Scale(inner[0], inner[-1], start, end)
     base = _TOP + _PLOT
     is_log = logarithmic and max(counts) >= 10
+    title += ", heights on a log scale" if is_log else ""
     up, at_left = _upwards(max(counts), base, is_log)
 
     def place(i: int) -> tuple[float, float]:
@@ -92,7 +93,6 @@ def histogram(
         if after
         else None,
         text(_LEFT - 6, _TOP - 14, "rows", "end faint"),
-        text(_LEFT, _TOP - 14, "(log scale)", "faint") if is_log else None,
         text((start + end) / 2, base + 34, unit, "middle faint"),
     ]
     twin = table(

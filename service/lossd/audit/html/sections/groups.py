@@ -178,9 +178,7 @@ def slices(report: Report, caps: Caps) -> Html | None:
 
 def _slice_sentence(found: Mapping[str, Any], caps: Caps) -> str:
     all_ = [
-        (caps.named(name), value)
-        for name, column in found["columns"].items()
-        for value in column["values"]
+        (name, value) for name, column in found["columns"].items() for value in column["values"]
     ]
     tested = [each for each in all_ if each[1]["p_value"] is not None]
     out = [each for each in tested if each[1]["rejected"]]
@@ -191,7 +189,7 @@ def _slice_sentence(found: Mapping[str, Any], caps: Caps) -> str:
     if not out:
         return f"{words}."
     column, value = min(out, key=lambda each: _accuracy_of(each[1]))
-    where = f"{column} = {caps.named(value['value'])}"
+    where = f"{caps.named(column)} = {caps.named(value['value'])}"
     rows = numbers.plural(value["count"], "row")
     return f"{words}; the lowest is {where}: {numbers.percent(value['accuracy'])} of {rows}."
 

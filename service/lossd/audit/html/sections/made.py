@@ -50,12 +50,13 @@ def others(report: Report, caps: Caps) -> Html | None:
 
 
 def _leaves(value: Any, caps: Caps, path: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
-    """Numbers, words and intervals by their paths; no lists."""
+    """Numbers, words and intervals by their paths; no lists, nothing deeper than a few names."""
     if isinstance(value, Mapping) and len(path) < _DEPTH:
         for key, each in value.items():
             yield from _leaves(each, caps, (*path, str(key)))
         return
-    if not isinstance(value, list | tuple) or len(value) == 2:
+    is_long = isinstance(value, list | tuple) and len(value) != 2
+    if not is_long and not isinstance(value, Mapping):
         yield caps.named(".".join(path)), _shown(value, caps)
 
 
