@@ -20,7 +20,7 @@ from lossd.audit._columns import (
     RESIDUAL,
     SQUARES,
 )
-from lossd.audit._vectors import SMALLEST_NORMAL, log
+from lossd.audit._log import SMALLEST_NORMAL, log
 from lossd.compiled import called
 
 
