@@ -13,7 +13,13 @@ from audit.chunks import audited, everything, outputs, setup_of_everything, some
 from lossd.audit import Setup, State, load, report_of
 from lossd.audit.metrics import METRICS
 
-TIGHT = {"most_listed": 7, "most_sampled": 11, "most_slices": 5, "dense_classes": 3}
+TIGHT = {
+    "most_listed": 7,
+    "most_sampled": 11,
+    "most_slices": 5,
+    "most_pairs": 4,
+    "dense_classes": 3,
+}
 ROWS = 300
 FIELDS = everything(ROWS, 4)
 

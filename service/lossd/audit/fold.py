@@ -14,6 +14,7 @@ from lossd.audit.setup import Setup
 from lossd.audit.state import State
 
 _BLOCK_ELEMENTS = 1 << 18  # of scores that are folded at once: they stay in the cache
+_FEWEST_ROWS = 16  # of a block: the row kernel measures so many together
 
 
 class Audit:
@@ -82,7 +83,7 @@ class Audit:
 
     def add_chunk(self, chunk: Chunk) -> None:
         """Fold a chunk in, whose ids are its own."""
-        rows = max(1, _BLOCK_ELEMENTS // chunk.scores.shape[1])
+        rows = max(_FEWEST_ROWS, _BLOCK_ELEMENTS // chunk.scores.shape[1])
         blocks = [slice(start, start + rows) for start in range(0, len(chunk), rows)]
 
         def work(i: int) -> None:

@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lossd.audit import _row_kernel as kernel
+from lossd.audit import _columns as at
+from lossd.audit._row_kernel import measure_float32, measure_float64
 from lossd.audit.chunk import Chunk, SliceColumn
 from lossd.audit.ids import Ids, hash_of
+from lossd.audit.pieces.sums import MOST
+from lossd.audit.row_losses import RowLoss
 from lossd.audit.setup import Scores
 
 FAULTS = {
-    kernel.NOT_FINITE: "not_finite",
-    kernel.IMPOSSIBLE: "no_possible_class",
-    kernel.BAD_LABEL: "label_out_of_range",
+    at.NOT_FINITE: "not_finite",
+    at.IMPOSSIBLE: "no_possible_class",
+    at.BAD_LABEL: "label_out_of_range",
 }
 
 
@@ -32,6 +35,7 @@ class Rejected:
 class Rows:
     """Usable rows, in the order that they came. All columns are float64 but where said.
 
+    - `loss`: the one that is audited; NaN where it is not defined.
     - `log_p`: the log-probability of the label; -inf where it is 0. `miss`: 1 - p, without loss
       near p = 1.
     - `confidence`: the largest probability. `margin`: the label's probability minus the largest
@@ -47,6 +51,7 @@ class Rows:
     weights: NDArray[np.float64] | None
     slices: Mapping[str, SliceColumn]
     embeddings: NDArray[Any] | None
+    loss: NDArray[np.float64]
     log_p: NDArray[np.float64]
     miss: NDArray[np.float64]
     confidence: NDArray[np.float64]
@@ -76,22 +81,40 @@ class Rows:
         found: NDArray[np.bool_] = self.predicted == self.labels
         return found
 
+    @cached_property
+    def has_loss(self) -> NDArray[np.bool_]:
+        """Whether the loss is a number that can be summed: not infinite, nor beyond 2^62."""
+        found: NDArray[np.bool_] = np.abs(self.loss) < MOST
+        return found
 
-def measure(chunk: Chunk, scores: Scores) -> Rows:
-    """The usable rows of a chunk, and why the others are not."""
+    @cached_property
+    def finite_loss(self) -> NDArray[np.float64]:
+        """The loss, and 0 where it cannot be summed."""
+        return self.loss if self.has_loss.all() else np.where(self.has_loss, self.loss, 0.0)
+
+    @cached_property
+    def squared_loss(self) -> NDArray[np.float64]:
+        """The square of the loss, and 0 where it cannot be summed."""
+        found: NDArray[np.float64] = np.square(self.finite_loss)
+        return found
+
+
+def measure(chunk: Chunk, scores: Scores, loss: RowLoss | None = None) -> Rows:
+    """The usable rows of a chunk, and why the others are not. The loss is cross-entropy, or one."""
     n = len(chunk)
-    columns = np.empty((kernel.FLOATS, n))
+    columns = np.empty((at.FLOATS, n))
     predicted, rank = np.empty(n, np.int64), np.empty(n, np.int64)
     faults = np.empty(n, np.uint8)
-    run = kernel.measure_float32 if chunk.scores.dtype == np.float32 else kernel.measure_float64
+    run = measure_float32 if chunk.scores.dtype == np.float32 else measure_float64
     run(chunk.scores, chunk.labels, scores == "logits", columns, predicted, rank, faults)
-    rejected = faults != kernel.USABLE
+    rejected = faults != at.USABLE
     if not rejected.any():
-        return _rows(chunk, columns, predicted, rank, n, Rejected(faults[:0], chunk.ids[:0]))
+        why = Rejected(faults[:0], chunk.ids[:0])
+        return _rows(chunk, columns, predicted, rank, n, why, loss)
     kept = np.flatnonzero(~rejected)
     whole = np.ascontiguousarray(columns[:, kept])
     why = Rejected(faults[rejected], chunk.ids[rejected])
-    return _rows(chunk.rows(kept), whole, predicted[kept], rank[kept], n, why)
+    return _rows(chunk.rows(kept), whole, predicted[kept], rank[kept], n, why, loss)
 
 
 def _rows(
@@ -101,6 +124,7 @@ def _rows(
     rank: NDArray[np.int64],
     seen: int,
     rejected: Rejected,
+    loss: RowLoss | None,
 ) -> Rows:
     return Rows(
         chunk.scores,
@@ -109,16 +133,17 @@ def _rows(
         chunk.weights,
         chunk.slices,
         chunk.embeddings,
-        columns[kernel.LOG_P],
-        columns[kernel.MISS],
-        columns[kernel.CONFIDENCE],
-        columns[kernel.MARGIN],
-        columns[kernel.ENTROPY],
-        columns[kernel.RESIDUAL],
-        columns[kernel.LOG_SUM_EXP],
-        columns[kernel.LARGEST],
-        columns[kernel.SMALLEST],
-        columns[kernel.TOTAL],
+        0.0 - columns[at.LOG_P] if loss is None else loss(chunk.scores, chunk.labels),
+        columns[at.LOG_P],
+        columns[at.MISS],
+        columns[at.CONFIDENCE],
+        columns[at.MARGIN],
+        columns[at.ENTROPY],
+        columns[at.RESIDUAL],
+        columns[at.LOG_SUM_EXP],
+        columns[at.LARGEST],
+        columns[at.SMALLEST],
+        columns[at.TOTAL],
         predicted,
         rank,
         seen,

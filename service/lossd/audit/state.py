@@ -14,20 +14,25 @@ from safetensors.numpy import save as save_tensors
 from lossd.audit.chunk import MOST_CLASSES, Chunk
 from lossd.audit.metrics import Metric, metrics_of
 from lossd.audit.pieces import Piece
+from lossd.audit.row_losses import row_loss_of
 from lossd.audit.rows import measure
 from lossd.audit.setup import Setup
-from lossd.errors import BadOption, UnreadableBody, WrongShape
+from lossd.errors import BadOption, BadRequest, UnreadableBody, WrongShape
 
 VERSION = 1
 _HEAD = "lossd_audit"
 
 
 class State:
-    """A setup, how many classes there are (None before the first row), and pieces by metric."""
+    """A setup, how many classes there are (None before the first row), and pieces by metric.
+
+    Raises `BadOption`, `BadParams` where metrics or the loss are none that can be.
+    """
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.metrics: tuple[Metric, ...] = metrics_of(setup)
+        self._loss = row_loss_of(setup)
         self.classes = None if setup.classes is None else len(setup.classes)
         self.rows = 0  # usable ones
         self.pieces: dict[str, dict[str, Piece]] = {}
@@ -35,7 +40,7 @@ class State:
     def add(self, chunk: Chunk) -> None:
         """Fold rows in. Raises `WrongShape` where their classes are not those of earlier ones."""
         self._have_classes(chunk.scores.shape[1])
-        rows = measure(chunk, self.setup.scores)
+        rows = measure(chunk, self.setup.scores, self._loss)
         self.rows += len(rows)
         for metric in self.metrics:
             metric.add(self.pieces[metric.name], rows, self.setup)
@@ -98,7 +103,7 @@ def load(content: bytes, at: str = "state") -> State:
         state = State(Setup.model_validate_json(json.dumps(head["setup"])))
         if head["started"]:
             _fill(state, head, tensors)
-    except (SafetensorError, ValidationError, BadOption, ValueError, KeyError, TypeError) as err:
+    except (SafetensorError, ValidationError, BadRequest, ValueError, KeyError, TypeError) as err:
         raise UnreadableBody(f"not a state of an audit: {err}"[:300], at=at) from err
     return state
 

@@ -6,3 +6,4 @@ from lossd.audit.pieces.counts import Counts as Counts
 from lossd.audit.pieces.kept import Kept as Kept
 from lossd.audit.pieces.keyed import Keyed as Keyed
 from lossd.audit.pieces.sums import Sums as Sums
+from lossd.audit.pieces.tallies import Tallies as Tallies

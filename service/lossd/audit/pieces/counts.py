@@ -19,7 +19,10 @@ class Counts:
     def add_at(self, places: NDArray[np.int64]) -> None:
         """Count places of the flat array; a place may come many times."""
         flat = self.values.reshape(-1)
-        flat += np.bincount(places, minlength=flat.size)
+        if len(places) < flat.size // 4:  # or else adding up the zeros would cost more
+            np.add.at(flat, places, 1)
+        else:
+            flat += np.bincount(places, minlength=flat.size)
 
     def merge(self, other: Self) -> None:
         """Add another's."""

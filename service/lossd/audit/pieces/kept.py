@@ -25,6 +25,7 @@ class Kept:
             name: np.empty(0, dtype) for name, dtype in self._dtypes.items()
         }
         self._ids: Ids | None = None
+        self._is_sorted = True
         self._worst: Any = None  # the key that no row to come may be above
 
     def __len__(self) -> int:
@@ -52,13 +53,13 @@ class Kept:
             return
         self._append(ids, {"key": key, **columns})
         if len(self._columns["key"]) > 2 * self._most + 1000:
-            self._settle()
+            self._cut()
 
     def merge(self, other: Self) -> None:
         """Offer another's rows."""
         if other._ids is not None:
             self._append(other._ids, other._columns)
-            self._settle()
+            self._cut()
 
     def arrays(self) -> Arrays:
         """Columns, and the ids as integers or as UTF-8 text and where each ends."""
@@ -80,27 +81,54 @@ class Kept:
             raise ValueError("a key is NaN")
         self._columns = {name: arrays[name].copy() for name in self._dtypes}
         self._ids = ids if len(ids) else None
+        self._is_sorted = False
         self._settle()
 
     def _append(self, ids: Ids, columns: dict[str, NDArray[Any]]) -> None:
         if self._ids is not None and self._ids.dtype.kind != ids.dtype.kind:
             raise ValueError("ids are integers, or strings, and not both")
         self._ids = ids if self._ids is None else np.concatenate([self._ids, ids])
+        self._is_sorted = False
         for name, dtype in self._dtypes.items():
             more = np.asarray(columns[name], dtype)
             self._columns[name] = np.concatenate([self._columns[name], more])
 
     def _settle(self) -> None:
-        """Sort, and cut to the bound."""
-        if self._ids is None:
+        """Cut to the bound, and sort."""
+        if self._ids is None or self._is_sorted:
             return
-        others = [each for name, each in self._columns.items() if name != "key"]
-        order = np.lexsort([*others, self._ids, hash_of(self._ids), self._columns["key"]])
-        order = order[: self._most]
-        self._ids = self._ids[order]
-        self._columns = {name: each[order] for name, each in self._columns.items()}
-        if len(order) == self._most:
-            self._worst = self._columns["key"][-1]
+        self._cut()
+        key = self._columns["key"]
+        order = np.argsort(key, kind="stable")
+        if (key[order[1:]] == key[order[:-1]]).any():
+            order = self._order(np.arange(len(key)))
+        self._take(order)
+        self._is_sorted = True
+
+    def _cut(self) -> None:
+        """Leave at most the bound; rows of equal keys are compared only where it falls on them."""
+        key = self._columns["key"]
+        if len(key) < self._most:
+            return
+        self._worst = np.partition(key, self._most - 1)[self._most - 1]
+        below, level = np.flatnonzero(key < self._worst), np.flatnonzero(key == self._worst)
+        left = self._most - len(below)
+        if len(level) > left:
+            level = self._order(level)[:left]
+        if len(key) > self._most:
+            self._take(np.concatenate([below, level]))
+
+    def _order(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows by key, hash, id, then all else."""
+        assert self._ids is not None
+        ids = self._ids[which]
+        others = [each[which] for name, each in self._columns.items() if name != "key"]
+        return which[np.lexsort([*others, ids, hash_of(ids), self._columns["key"][which]])]
+
+    def _take(self, which: NDArray[np.int64]) -> None:
+        assert self._ids is not None
+        self._ids = self._ids[which]
+        self._columns = {name: each[which] for name, each in self._columns.items()}
 
 
 def _ids_of(arrays: Arrays) -> Ids:

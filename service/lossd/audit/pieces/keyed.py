@@ -1,6 +1,7 @@
 """Counters and sums per value of a slice: bounded, by a rule that knows no order."""
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, Self
 
 import numpy as np
@@ -41,8 +42,11 @@ class Keyed:
 
     def sums(self, key: str | None) -> list[float]:
         """The sums of a key, each rounded once; of the others, if it is None."""
-        limbs = self._row(key)[self._counts :].reshape(-1, LIMBS)
-        return [float(exact(each)) for each in limbs]
+        return [float(each) for each in self.exactly(key)]
+
+    def exactly(self, key: str | None) -> list[Fraction]:
+        """The sums of a key, as they are; of the others, if it is None."""
+        return [exact(each) for each in self._row(key)[self._counts :].reshape(-1, LIMBS)]
 
     def add(
         self,
@@ -52,14 +56,17 @@ class Keyed:
         sums: Sequence[NDArray[np.float64]],
     ) -> None:
         """Add rows, each to the key at its code among the names: ones or zeros, and numbers."""
+        if len(names) > len(codes):  # many of a column's values are not among some of its rows
+            found, codes = np.unique(codes, return_inverse=True)
+            names = [names[i] for i in found.tolist()]
         block = np.zeros((len(names), self._width), np.int64)
         for i, each in enumerate(counts):
             block[:, i] = np.bincount(codes[np.asarray(each, bool)], minlength=len(names))
         for i, numbers in enumerate(sums):
-            found = Sums(len(names))
-            found.add(np.asarray(numbers, np.float64), codes)
+            added = Sums(len(names))
+            added.add(np.asarray(numbers, np.float64), codes)
             start = self._counts + LIMBS * i
-            block[:, start : start + LIMBS] = found.limbs
+            block[:, start : start + LIMBS] = added.limbs
         present = np.flatnonzero(np.bincount(codes, minlength=len(names))).tolist()
         self._take([names[i] for i in present], block[present])
 
