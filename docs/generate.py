@@ -14,7 +14,7 @@ import pyarrow as pa
 import torch
 from benchmarks import report
 
-from docs import _choosing, _coverage, _losses
+from docs import _choosing, _coverage, _losses, _multitask
 from lossd import errors
 from lossd.errors import NotAcceptable
 from lossd.settings import Settings
@@ -86,10 +86,16 @@ def _in_arrow(x: torch.Tensor) -> str | None:
 
 Tables = Mapping[str, Callable[[], str]]
 README: Tables = {
-    "losses": _losses.table_of_families,
+    "losses": _losses.list_of_families,
     "settings": table_of_settings,
     "errors": table_of_errors,
     "formats": table_of_formats,
+}
+
+MULTITASK: Tables = {
+    "methods": _multitask.table_of_methods,
+    "params": _multitask.table_of_params,
+    "formulas": _multitask.sections_of_methods,
 }
 
 
@@ -111,6 +117,7 @@ PAGES: Tables = {
     "docs/choosing.md": _choosing.page,
     "docs/coverage.md": _coverage.page,
     "docs/wire.md": partial(filled, "docs/wire.md", {"dtypes": table_of_dtypes}),
+    "docs/multitask.md": partial(filled, "docs/multitask.md", MULTITASK),
     "docs/performance.md": report.page,
     "README.md": partial(filled, "README.md", README),
 }
