@@ -8,6 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from audit.chunks import audited, outputs, some
 from lossd.audit import Audit, Setup
@@ -263,3 +268,18 @@ def test_the_second_pass_names_rows_by_their_ids() -> None:
         with pytest.raises(MissingInput):
             second.add(**fields)
     assert names.tolist() == [f"row {i - 7}" for i in numbers.tolist()]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05])
+def test_of_digits_only_spoilt_labels_are_complained_of(share: float) -> None:
+    x, truth = load_digits(return_X_y=True)
+    random = np.random.default_rng(0)
+    wrong = random.random(len(truth)) < share
+    labels = np.where(wrong, (truth + random.integers(1, 10, len(truth))) % 10, truth)
+    model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=100, tol=0.01))
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    p = cross_val_predict(model, x, labels, cv=folds, method="predict_proba")
+    report = audit_of({"scores": p, "labels": labels}, scores="probabilities").report()
+    assert [each.code for each in report.findings] == ["mislabelled_rows"] * (share > 0)
+    ids = [each["id"] for each in report.results["label_issues"]["listed"]]
+    assert not ids or share == 0 or wrong[ids].mean() > 0.8
