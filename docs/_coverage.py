@@ -11,6 +11,8 @@ from docs._losses import NOTE, cell, link
 
 from lossd.losses import CATALOG
 from lossd.objectives import SCHEDULES
+from lossd.objectives.multitask import METHODS
+from lossd.objectives.ready import TEMPLATES
 from lossd.schema.options import Options
 
 INTRODUCTION = """\
@@ -24,19 +26,23 @@ MPMATH, VERSION = "mpmath 1.3.0", re.compile(r"[\w-]+ \d+\.\d+\.\d+")
 
 @dataclass(frozen=True)
 class Member:
-    """Something to look for: a loss, an option of a call, a schedule, or why it waits."""
+    """Something to look for: a loss, an option, a schedule, an objective, a method, or why it waits."""
 
     name: str
     loss: str | None = None
     option: str | None = None
     schedule: str | None = None
+    objective: str | None = None
+    method: str | None = None
     waits: str | None = None
 
     @property
     def is_there(self) -> bool:
         """An option is named first, and then what it is to be."""
         option = (self.option or "").partition(":")[0]
-        return self.loss in CATALOG or option in OPTIONS or self.schedule in SCHEDULES
+        of_several = self.objective in TEMPLATES or self.method in METHODS
+        known = self.loss in CATALOG or self.schedule in SCHEDULES
+        return known or option in OPTIONS or of_several
 
 
 @dataclass(frozen=True)
@@ -126,4 +132,8 @@ def _here(member: Member) -> str:
         return link(CATALOG[member.loss])
     if member.schedule in SCHEDULES:
         return f"`POST /v1/schedules/{member.schedule}`"
+    if member.objective in TEMPLATES:
+        return f"the objective [`{member.objective}`](objectives.md#ready-made-objectives)"
+    if member.method in METHODS:
+        return f"`POST /v1/multitask/{member.method}`"
     return f"waits: {cell(member.waits or 'being written')}"
