@@ -26,7 +26,7 @@ MPMATH, VERSION = "mpmath 1.3.0", re.compile(r"[\w-]+ \d+\.\d+\.\d+")
 
 @dataclass(frozen=True)
 class Member:
-    """Something to look for: a loss, an option, a schedule, an objective, a method, or why it waits."""
+    """Something to look for: where it is, or why it waits."""
 
     name: str
     loss: str | None = None
