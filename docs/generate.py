@@ -86,7 +86,7 @@ def _in_arrow(x: torch.Tensor) -> str | None:
 
 Tables = Mapping[str, Callable[[], str]]
 README: Tables = {
-    "losses": _losses.table_of_families,
+    "losses": _losses.list_of_families,
     "settings": table_of_settings,
     "errors": table_of_errors,
     "formats": table_of_formats,

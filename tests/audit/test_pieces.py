@@ -21,6 +21,16 @@ def test_a_sum_is_exact_but_for_one_rounding_of_each_number(numbers: list[float]
     assert abs(off) <= Fraction(len(numbers), 2**65)
 
 
+def test_many_numbers_are_added_as_one_by_one() -> None:
+    random = np.random.default_rng(0)
+    numbers = random.normal(size=40_000) * np.exp(random.normal(0, 20, 40_000))
+    numbers[20_000:] = np.clip(numbers[20_000:], -6e4, 6e4)
+    together, apart = Sums(1), Sums(1)
+    together.add(numbers)
+    apart.add(numbers, np.zeros(len(numbers), np.int64))
+    assert together.limbs.tolist() == apart.limbs.tolist()
+
+
 def test_sums_are_clamped_where_they_say() -> None:
     sums = Sums(2)
     sums.add(np.array([np.inf, -np.inf]), np.array([0, 1]))

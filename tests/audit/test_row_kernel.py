@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from audit.chunks import outputs
 from lossd.audit import Setup
 from lossd.audit._exp import LOWEST, exp_of_negative
+from lossd.audit._log import SMALLEST_NORMAL, log, log_1p
 from lossd.audit.chunk import chunk_of
 from lossd.audit.rows import Rows, measure
 from lossd.compiled import compiled
@@ -71,12 +72,13 @@ def test_what_is_nearly_sure_keeps_its_digits() -> None:
 
 @pytest.mark.parametrize(("rows", "classes"), [(5_000, 10), (500, 65), (70, 1_500)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_row_has_the_bits_it_has_alone(rows: int, classes: int, dtype: type) -> None:
+@pytest.mark.parametrize("scores", ["logits", "probabilities"])
+def test_a_row_has_the_bits_it_has_alone(rows: int, classes: int, dtype: Any, scores: Any) -> None:
     z, labels = outputs(rows, classes).values()
-    z = z.astype(dtype)
-    whole = rows_of(z, labels)
+    z = (np.exp(z - 6) if scores == "probabilities" else z).astype(dtype)
+    whole = measure(chunk_of(Setup(), z, labels, first_row=0), scores)
     for cut in (slice(0, 1), slice(3, 20), slice(17, 81), slice(1, rows)):
-        part = rows_of(z[cut], labels[cut])
+        part = measure(chunk_of(Setup(), z[cut], labels[cut], first_row=0), scores)
         for name in COLUMNS:
             assert getattr(part, name).tobytes() == getattr(whole, name)[cut].tobytes(), name
 
@@ -111,19 +113,81 @@ def exp_of_all(x: Any, found: Any) -> None:
         found[i] = exp_of_negative(x[i])
 
 
-def test_exponentials_are_off_by_less_than_one_unit_in_the_last_place() -> None:
+@compiled("void(float64[::1], float64[::1])")
+def log_of_all(x: Any, found: Any) -> None:
+    for i in range(x.size):
+        found[i] = log(x[i])
+
+
+@compiled("void(float64[::1], float64[::1])")
+def log_1p_of_all(x: Any, found: Any) -> None:
+    for i in range(x.size):
+        found[i] = log_1p(x[i])
+
+
+def units_off(run: Any, truth: Any, x: NDArray[np.float64]) -> float:
+    """The largest error, in units in the last place."""
+    found = np.empty_like(x)
+    run(x, found)
+    with mpmath.workprec(130):
+        off = [
+            abs(b - truth(mpmath.mpf(a))) for a, b in zip(x.tolist(), found.tolist(), strict=True)
+        ]
+    return float((np.array(off, float) / np.spacing(np.abs(found))).max())
+
+
+def test_exponentials_and_logarithms_are_as_near_as_they_say() -> None:
     random = np.random.default_rng(0)
-    x = -np.concatenate(
-        [random.random(4_000) * 708, random.random(4_000), random.random(100) / 1e9]
-    )
+    some = np.concatenate([random.random(1_000), random.random(100) / 1e9, [0.0]])
+    assert units_off(exp_of_all, mpmath.exp, -np.concatenate([some, 708 * some])) < 1
+    near_one = np.concatenate([1 - some[1:-1] / 1e3, 1 + some / 1e3])
+    wide = np.exp(700 * (2 * some - 1))
+    ends = [SMALLEST_NORMAL, 1e308, 0.5**0.5, 2**0.5, np.nextafter(0.5**0.5, 0)]
+    assert units_off(log_of_all, mpmath.log, np.concatenate([near_one, wide, ends])) < 2
+    assert units_off(log_1p_of_all, mpmath.log1p, np.concatenate([some, 1e6 * some, wide])) < 3
+
+
+def test_exponentials_end_in_nothing() -> None:
+    x = np.array([0.0, -0.0, LOWEST, np.nextafter(LOWEST, -np.inf), -1e300, -np.inf])
     found = np.empty_like(x)
     exp_of_all(x, found)
-    with mpmath.workprec(120):
-        off = [
-            abs(mpmath.mpf(b) - mpmath.exp(a))
-            for a, b in zip(x.tolist(), found.tolist(), strict=True)
-        ]
-    assert (np.array(off, float) / np.spacing(found)).max() < 1
-    edges = np.array([0.0, -0.0, LOWEST, np.nextafter(LOWEST, -np.inf), -1e300, -np.inf])
-    exp_of_all(edges, found[:6])
-    assert found[:6].tolist() == [1.0, 1.0, pytest.approx(np.exp(LOWEST), rel=1e-15), 0.0, 0.0, 0.0]
+    assert found.tolist() == [1.0, 1.0, pytest.approx(np.exp(LOWEST), rel=1e-15), 0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("rows", "classes"), SHAPES)
+def test_probabilities_are_taken_as_they_are(rows: int, classes: int, dtype: Any) -> None:
+    z, labels = outputs(rows, classes).values()
+    p = np.exp(z.astype(np.float64))
+    p = (p / p.sum(1, keepdims=True)).astype(dtype)
+    p[0, :2] = [0, 1e-310]
+    found = measure(
+        chunk_of(Setup(scores="probabilities"), p, labels, first_row=0), "probabilities"
+    )
+    wide, here, one = p.astype(np.float64), np.arange(rows), np.eye(classes, dtype=bool)[labels]
+    own = wide[here, labels]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(wide)
+        expected = {
+            "log_p": logs[here, labels],
+            "miss": 1 - own,
+            "confidence": wide.max(1),
+            "margin": own - np.where(one, -np.inf, wide).max(1),
+            "entropy": -np.where(wide > 0, wide * logs, 0).sum(1),
+            "residual": ((wide - one) ** 2).sum(1),
+            "total": wide.sum(1),
+            "smallest": wide.min(1),
+        }
+    near = {"rtol": classes * 1e-15, "atol": 1e-300}
+    for name, values in expected.items():
+        np.testing.assert_allclose(getattr(found, name), values, **near, err_msg=name)
+    assert (found.predicted == wide.argmax(1)).all()
+
+
+def test_probabilities_that_cannot_be_used_are_told_apart() -> None:
+    p = np.full((6, 3), 1 / 3)
+    p[1, 0], p[2, 1], p[3, 1] = np.nan, np.inf, -np.inf
+    labels = np.array([0, 0, 0, 0, 3, 2])
+    found = measure(chunk_of(Setup(), p, labels, first_row=0), "probabilities")
+    assert found.rejected.ids.tolist() == [1, 2, 3, 4]
+    assert found.rejected.faults.tolist() == [1, 1, 1, 3]

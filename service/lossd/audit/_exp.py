@@ -13,11 +13,11 @@ _F64, _I64 = ir.DoubleType(), ir.IntType(64)
 _ROUND = 1.5 * 2.0**52  # adding it leaves an integer in the lowest bits
 _LOG2_E = 1.4426950408889634
 # ln 2 in two parts, of which the first times any exponent is exact.
-_LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")
-_LN2_LOW = float.fromhex("0x1.ef35793c76730p-45")
+LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")
+LN2_LOW = float.fromhex("0x1.ef35793c76730p-45")
 LOWEST = -708.0  # e^x is a normal number from here on
 # Of the series of (e^r - 1 - r) / r^2: with |r| up to ln 2 / 2 the next term is below 2^-57 of e^r.
-_C0, _C1, _C2, _C3, _C4, _C5, _C6, _C7, _C8, _C9, _C10, _C11 = (
+_E0, _E1, _E2, _E3, _E4, _E5, _E6, _E7, _E8, _E9, _E10, _E11 = (
     1 / math.factorial(i) for i in range(2, 14)
 )
 
@@ -40,11 +40,11 @@ def exp_of_negative(x: float) -> float:
     within = x if x > LOWEST else LOWEST
     rounded = within * _LOG2_E + _ROUND
     n = rounded - _ROUND
-    r = (within - n * _LN2_HIGH) - n * _LN2_LOW
+    r = (within - n * LN2_HIGH) - n * LN2_LOW
     r2 = r * r
     r4 = r2 * r2
-    low = (_C0 + _C1 * r) + (_C2 + _C3 * r) * r2
-    middle = (_C4 + _C5 * r) + (_C6 + _C7 * r) * r2
-    high = (_C8 + _C9 * r) + (_C10 + _C11 * r) * r2
+    low = (_E0 + _E1 * r) + (_E2 + _E3 * r) * r2
+    middle = (_E4 + _E5 * r) + (_E6 + _E7 * r) * r2
+    high = (_E8 + _E9 * r) + (_E10 + _E11 * r) * r2
     y = 1.0 + (r + r2 * (low + (middle + high * r4) * r4))
     return y * _power_of_two(rounded) if x >= LOWEST else 0.0

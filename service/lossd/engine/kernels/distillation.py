@@ -1,0 +1,126 @@
+"""Distillation, in float64 like its plain function: T^2 would show the rounding of float32."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lossd.compiled import called, compiled
+from lossd.engine.kernels import _weights
+from lossd.engine.kernels._blocks import Work, binder
+from lossd.engine.kernels._job import FINE, SUSPECT
+from lossd.schema import Call
+
+_NO_WEIGHTS = np.empty(0, np.float32)
+
+
+def applies(call: Call) -> bool:
+    """Every call; logits that are not finite are left to the plain function."""
+    return True
+
+
+def weigh(call: Call) -> NDArray[np.float64] | float:
+    """1 each; 0 where ignored."""
+    params: Any = call.params
+    if "labels" not in call.inputs:
+        return 1.0
+    return _weights.of_labels(call.inputs["labels"], _NO_WEIGHTS, params.ignore_index)
+
+
+def work(call: Call) -> Work:
+    """What computes the rows of a call."""
+    params: Any = call.params
+    may_ignore = params.ignore_index is not None and "labels" in call.inputs
+    scale = params.temperature**2 if params.scale_by_temperature_squared else 1.0
+    alpha = params.alpha if "labels" in call.inputs else 0.0
+    ignore_index = params.ignore_index if may_ignore else 0
+    constants = (may_ignore, ignore_index, params.temperature, (1.0 - alpha) * scale, alpha)
+    sides = ("student_logits", "teacher_logits")
+    return Work(distilled, sides, sides[:1], "labels", constants)
+
+
+bind = binder(work)
+
+
+@called()
+def _largest(z: Any) -> float:
+    """NaN if one is among them, or an infinity."""
+    most, total = -math.inf, 0.0
+    for each in z:
+        most = max(most, np.float64(each))
+        total += np.float64(each)
+    return most if abs(total) < math.inf else math.nan
+
+
+@called()
+def _softened(z: Any, most: float, temperature: float, e: Any) -> float:
+    """Write e^((z - most) / T); their sum."""
+    total = 0.0
+    for j in range(z.size):
+        e[j] = math.exp((np.float64(z[j]) - most) / temperature)
+        total += e[j]
+    return total
+
+
+@compiled(
+    "int64(float32[:, ::1], float32[:, ::1], int64[::1], boolean, int64, float64, float64,"
+    " float64, float32[:], float64[::1], float32[:, ::1])"
+)
+def distilled(
+    student: Any,
+    teacher: Any,
+    labels: Any,
+    may_ignore: bool,
+    ignore_index: int,
+    temperature: float,
+    soft: float,
+    hard: float,
+    outer: Any,
+    values: Any,
+    gradient: Any,
+) -> int:
+    """Values soft KL(p || q) - hard log of the student's own probability of the label.
+
+    Gradients soft (q - p) / T + hard (softmax - onehot). Fused checks: logits that are not finite,
+    labels.
+    """
+    classes = student.shape[1]
+    scratch = np.empty((3, classes))
+    e, f, g = scratch[0], scratch[1], scratch[2]
+    for i in range(student.shape[0]):
+        z, x = student[i], teacher[i]
+        top, other_top = _largest(z), _largest(x)
+        if not (abs(top) < math.inf and abs(other_top) < math.inf):
+            return SUSPECT
+        label = labels[i] if labels.size else -1
+        ignored = may_ignore and label == ignore_index
+        if labels.size and not ignored and not 0 <= label < classes:
+            return SUSPECT
+        if ignored:
+            values[i] = 0.0
+            if gradient.size:
+                gradient[i] = np.float32(0)
+            continue
+        total, other = _softened(z, top, temperature, e), _softened(x, other_top, temperature, f)
+        log_ratio, far = math.log(total) - math.log(other), 0.0
+        for j in range(classes):
+            far += f[j] * ((np.float64(x[j]) - other_top) - (np.float64(z[j]) - top))
+        value = soft * (far / (temperature * other) + log_ratio) if soft != 0.0 else 0.0
+        mass = 1.0
+        if hard != 0.0:
+            mass = _softened(z, top, 1.0, g)
+            value += hard * (top - np.float64(z[label]) + math.log(mass))
+        if not abs(value) < math.inf:
+            return SUSPECT
+        values[i] = value
+        if not gradient.size:
+            continue
+        weight = np.float64(outer[min(i, outer.size - 1)])
+        pull = weight * soft / temperature
+        for j in range(classes):
+            found = pull * (e[j] / total - f[j] / other)
+            if hard != 0.0:
+                found += weight * hard * (g[j] / mass - (1.0 if j == label else 0.0))
+            gradient[i, j] = np.float32(found)
+    return FINE
