@@ -21,6 +21,7 @@ SECTIONS = {
     "load": "More connections, and memory over time",
     "workers": "Two workers",
 }
+UNTOLD = {"machine", "setting"}  # kinds of lines that are in the results only
 Line = Mapping[str, Any]
 HEAD = """<!-- Written by python -m benchmarks.report from benchmarks/results. -->
 # Performance
@@ -57,12 +58,24 @@ def page(results: Path = HERE / "results", notes: Path = HERE / "notes.md") -> s
 
 
 def _plain(lines: Sequence[Line]) -> list[str]:
-    """Lines of any benchmark, a column for each figure. What all lines share stands above."""
-    lines = [line for line in lines if line.get("kind") != "machine"]
+    """Lines of any benchmark, a table for each kind of them."""
+    lines = [line for line in lines if line.get("kind") not in UNTOLD]
+    kinds = list(dict.fromkeys(line.get("kind") for line in lines))
+    return [
+        text
+        for kind in kinds
+        for text in (*_one_kind([line for line in lines if line.get("kind") == kind]), "")
+    ][:-1]
+
+
+def _one_kind(lines: Sequence[Line]) -> list[str]:
+    """A column for each figure. What all lines share stands above."""
     keys = list(dict.fromkeys(key for line in lines for key in line if key != "bench"))
     shared = [key for key in keys if len({json.dumps(line.get(key)) for line in lines}) == 1]
     own = [key for key in keys if key not in shared]
     said = ", ".join(f"{key} {lines[0][key]}" for key in shared)
+    if not own:
+        return [f"{said}."]
     rows = [[str(line.get(key, "")) for key in own] for line in lines]
     return [f"In all lines: {said}.", "", *_table(own, rows)]
 

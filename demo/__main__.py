@@ -2,7 +2,7 @@
 
 Starts `lossd serve` on a free loopback port, trains a small classifier on scikit-learn's digits,
 prints a line per loss, stops the service. A loss that a classifier has nothing for gets its own
-example, and a star.
+example, and a star. At the end the same outputs are audited, with some labels made wrong.
 """
 
 import functools
@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from demo.audit import audit
 from demo.digits import Outputs, train
 from lossd_client import Client, LossdError, Result
 
@@ -116,6 +117,9 @@ def main() -> int:
                 print_line(row)
     if not quiet:
         console.print(table)
+    audited = audit(outputs.logits, outputs.labels)
+    print(f"\nAudit of the held-out outputs, some labels of which were made wrong:\n{audited.said}")
+    print(audited)
     return 0
 
 

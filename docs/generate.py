@@ -14,9 +14,10 @@ import pyarrow as pa
 import torch
 from benchmarks import report
 
-from docs import _choosing, _coverage, _losses
+from docs import _choosing, _coverage, _losses, _multitask
 from lossd import errors
 from lossd.errors import NotAcceptable
+from lossd.objectives.ready import TEMPLATES
 from lossd.settings import Settings
 from lossd.wire import ARROW, CODECS, DTYPES, Message
 from lossd.wire.oip import NAMES
@@ -93,6 +94,19 @@ README: Tables = {
 }
 
 
+def table_of_templates() -> str:
+    lines = [f"{len(TEMPLATES)} of them.", "", "| name | what it is | source |", "|---|---|---|"]
+    lines += [f"| `{name}` | {x.summary} | {x.source} |" for name, x in TEMPLATES.items()]
+    return "\n".join(lines)
+
+
+MULTITASK: Tables = {
+    "methods": _multitask.table_of_methods,
+    "params": _multitask.table_of_params,
+    "formulas": _multitask.sections_of_methods,
+}
+
+
 def filled(page: str, tables: Tables) -> str:
     """A page with its tables made anew."""
     text = (ROOT / page).read_text()
@@ -111,6 +125,8 @@ PAGES: Tables = {
     "docs/choosing.md": _choosing.page,
     "docs/coverage.md": _coverage.page,
     "docs/wire.md": partial(filled, "docs/wire.md", {"dtypes": table_of_dtypes}),
+    "docs/objectives.md": partial(filled, "docs/objectives.md", {"templates": table_of_templates}),
+    "docs/multitask.md": partial(filled, "docs/multitask.md", MULTITASK),
     "docs/performance.md": report.page,
     "README.md": partial(filled, "README.md", README),
 }

@@ -1,6 +1,7 @@
 """The demonstration, as `make demo` runs it."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from lossd.losses import CATALOG
 
 
 @pytest.mark.filterwarnings("default")
-def test_the_demo_computes_every_loss_and_leaves_nothing_behind() -> None:
+def test_the_demo_computes_every_loss_and_audits_the_outputs() -> None:
     root = Path(__file__).parents[1]
     paths = f"{root / 'service'}:{root / 'clients/python/src'}"
     done = subprocess.run(
@@ -22,8 +23,15 @@ def test_the_demo_computes_every_loss_and_leaves_nothing_behind() -> None:
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    rows = [line.split() for line in done.stdout.splitlines()[2:]]
+    table, _, audit = done.stdout.partition("\n\nAudit of the held-out outputs")
+    rows = [line.split() for line in table.splitlines()[2:]]
     assert [row[0].rstrip("*") for row in rows] == sorted(CATALOG)
     assert any(not row[0].endswith("*") for row in rows)
     assert all(float(row[1]) == float(row[1]) and float(row[4]) > 0 for row in rows)
     assert "Traceback" not in done.stderr
+    assert "look mislabelled" in audit and "labels made wrong: 36" in audit
+    recall, precision = (int(share) for share in re.findall(r"(\d+)%", audit.splitlines()[-2]))
+    assert recall >= 75 and precision >= 60
+    report = Path(audit.splitlines()[-1].removeprefix("report: "))
+    assert report.parent == root / "build" / "demo-audit"
+    assert report.read_text().startswith("<!DOCTYPE html>")

@@ -14,7 +14,17 @@ from fastapi import FastAPI, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from lossd import __version__
-from lossd.api import batches, health, losses, oip, problem, schedules, streams
+from lossd.api import (
+    batches,
+    health,
+    losses,
+    multitask,
+    objectives,
+    oip,
+    problem,
+    schedules,
+    streams,
+)
 from lossd.api.calls import LossCalls
 from lossd.api.edge import Edge
 from lossd.api.exchange import Hots
@@ -74,6 +84,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         hots={
             "/v1/losses/": LossCalls(engine, admission, settings),
             batches.PATH: batches.LossBatches(engine, admission, settings),
+            objectives.PATH: objectives.Objectives(engine, admission, settings),
             "/v2/models/": oip.Inferences(engine, admission, settings, regions, statistics),
         },
     )
@@ -85,6 +96,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.include_router(oip.router)
     app.include_router(streams.router)
     app.include_router(schedules.router)
+    app.include_router(objectives.router)
+    app.include_router(multitask.router)
     app.include_router(health.router)
     problem.install(app)
     _serve_openapi(app)

@@ -131,7 +131,7 @@ def paths() -> list[str]:
 def test_the_page_names_every_route(path: str) -> None:
     text = PAGE.read_text()
     path = re.sub(r"\{(loss|model)\}", "<loss>", path)
-    path = re.sub(r"\{(region|schedule)\}", r"<\1>", path)
+    path = re.sub(r"\{(method|objective|region|schedule)\}", r"<\1>", path)
     parent, _, last = path.rpartition("/")
     assert f"{path}`" in text or (f"`/{last}`" in text and parent in text)
 

@@ -14,7 +14,8 @@ from lossd.api.problem import document
 from lossd.engine import Admission, Engine
 from lossd.errors import InternalError, LossdError, MethodNotAllowed, TooLarge
 from lossd.schema import Call, Entry, parse_batch, to_message
-from lossd.schema.batch import elements_of, within
+from lossd.schema.batch import elements_of
+from lossd.schema.named import within
 from lossd.settings import Settings
 from lossd.wire import Body, Codec, Message, expand, reader_for, writer_for
 from lossd.wire.batches import batch_parts, decode_batch

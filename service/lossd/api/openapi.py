@@ -11,7 +11,9 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from lossd import __version__
+from lossd.api.openapi_objectives import objective_operation
 from lossd.losses import CATALOG, LossSpec
+from lossd.objectives.body import ObjectiveAnswer, ObjectiveRequest
 from lossd.schema.body import Answer, BatchAnswer, BatchRequest, Problem, body_schema, title_of
 from lossd.schema.describe import example_request
 from lossd.wire import ARROW, CODECS
@@ -53,6 +55,8 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
     for name, spec in sorted(CATALOG.items()):
         document["paths"][f"/v1/losses/{name}"] = {"post": _operation(spec)}
     document["paths"]["/v1/losses:batch"] = {"post": _batch_operation()}
+    objectives = document["paths"].setdefault("/v1/objectives", {})
+    objectives["post"] = objective_operation(_REF, {c: _problem(t) for c, t in _STATUSES.items()})
     document["paths"]["/v2/models/{model}/infer"] = {"post": _infer_operation()}
     document["paths"]["/v1/streams/{loss}"] = {"post": _stream_operation()}
     for path in document["paths"].values():
@@ -68,7 +72,8 @@ def build_openapi(app: FastAPI) -> dict[str, Any]:
 @cache
 def _schemas() -> dict[str, Any]:
     """Those of requests, answers and errors, which are the same in every app of a process."""
-    models = [(model, "validation") for model in (Answer, Problem, BatchRequest, BatchAnswer)]
+    listed = (Answer, Problem, BatchRequest, BatchAnswer, ObjectiveRequest, ObjectiveAnswer)
+    models = [(model, "validation") for model in listed]
     _, definitions = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type] # list is invariant; the literals are right
     schemas: dict[str, Any] = definitions["$defs"]
     for _, spec in sorted(CATALOG.items()):

@@ -10,7 +10,7 @@ from lossd.api.body import BodyReader
 from lossd.api.depends import TheAdmission, TheEngine, TheSettings
 from lossd.api.exchange import Incoming
 from lossd.errors import BadOption, TooLarge, UnreadableBody
-from lossd.objectives import SCHEDULES, curve, describe
+from lossd.objectives import CONTROLLERS, SCHEDULES, curve, describe, describe_controller
 
 router = APIRouter(prefix="/v1/schedules", tags=["schedules"])
 _MOST_BYTES = 4 << 20
@@ -18,8 +18,14 @@ _MOST_BYTES = 4 << 20
 
 @router.get("", summary="List the schedules")
 def list_all() -> dict[str, list[dict[str, Any]]]:
-    """Every schedule, with its formula and the JSON Schema of its parameters."""
-    return {"schedules": [describe(each) for each in SCHEDULES.values()]}
+    """Every schedule, with its formula and the JSON Schema of its parameters.
+
+    `controllers` are no functions of the step: they follow the values of an objective's terms.
+    """
+    return {
+        "schedules": [describe(each) for each in SCHEDULES.values()],
+        "controllers": [describe_controller(each) for each in CONTROLLERS.values()],
+    }
 
 
 @router.post("/{schedule}", summary="The coefficients of a schedule")

@@ -28,3 +28,15 @@ def of_mean(mean: float, variance: float, count: int, level: float = LEVEL) -> l
         return None
     half = z_of(level) * math.sqrt(max(variance, 0.0) / count)
     return [mean - half, mean + half]
+
+
+def clopper_pearson(hits: int, count: int, level: float = LEVEL) -> list[float] | None:
+    """The exact interval of a share, which holds at least the level; None of nothing."""
+    from scipy.special import betaincinv  # slow to import
+
+    if not count:
+        return None
+    tail = (1 - level) / 2
+    low = float(betaincinv(hits, count - hits + 1, tail)) if hits else 0.0
+    high = float(betaincinv(hits + 1, count - hits, 1 - tail)) if hits < count else 1.0
+    return [low, high]

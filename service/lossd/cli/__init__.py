@@ -1,42 +1,56 @@
-"""The command line: `lossd serve|losses|eval|settings`.
+"""The command line: `lossd serve|losses|eval|audit|compare|settings`.
 
-Exit codes: 0; 2 for a mistake in the command; 3 for an error in the data or of the service.
+Exit codes: 0; 1 where a gate of an audit failed; 2 for a mistake in the command; 3 for an error in
+the data or of the service; 4 where an audit cannot tell and was asked to say so.
 """
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import Any
 
 from lossd import __version__
-from lossd.cli import evaluate, listing, serve
+from lossd.cli import audit, compare
+from lossd.cli.errors import USAGE as USAGE
+from lossd.cli.errors import explain
 from lossd.errors import LossdError
 
-USAGE, FAILED = 2, 3
+FAILED = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
+    words = sys.argv[1:] if argv is None else argv
     parser = argparse.ArgumentParser(prog="lossd", description="A loss server.")
     parser.add_argument("--version", action="version", version=f"lossd {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    serve.add_command(commands)
-    listing.add_losses_command(commands)
-    evaluate.add_command(commands)
-    listing.add_settings_command(commands)
-    arguments = parser.parse_args(argv)
+    audit.add_command(commands)
+    compare.add_command(commands)
+    if words[:1] not in (["audit"], ["compare"]):
+        _add_others(commands)
+    arguments = parser.parse_args(words)
     try:
         code: int = arguments.run(arguments)
+        sys.stdout.flush()
     except LossdError as err:
         print(f"lossd: {explain(err)}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:  # who read standard output has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except Exception:  # a bug, or no memory: Python would end with 1, as if a gate had failed
+        traceback.print_exc()
         return FAILED
     return code
 
 
-def explain(err: LossdError) -> str:
-    """An error in one line: what, where, expected, got."""
-    parts = [f"{err.code}: {err.message}"]
-    parts += [f"at {err.at}"] if err.at else []
-    parts += [f"expected {err.expected}"] if err.expected else []
-    parts += [f"got {err.got}"] if err.got else []
-    parts += [f"indices {[list(each) for each in err.indices]}"] if err.indices else []
-    return "; ".join(parts)
+def _add_others(commands: Any) -> None:
+    """Those that import torch and the service: seconds, which an audit does without."""
+    from lossd.cli import evaluate, listing, serve
+
+    serve.add_command(commands)
+    listing.add_losses_command(commands)
+    evaluate.add_command(commands)
+    listing.add_settings_command(commands)

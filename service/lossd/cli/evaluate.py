@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossd.cli.files import load, whole_file
+from lossd.cli.files import load
 from lossd.cli.remote import client, post
+from lossd.cli.whole_file import whole_file
 from lossd.engine import compute, pick_device
 from lossd.errors import UnreadableBody
 from lossd.schema import parse_call, to_message

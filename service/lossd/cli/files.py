@@ -1,10 +1,8 @@
-"""Files to tensors: .npy, .npz, .safetensors, .json, .csv; and files that appear when whole."""
+"""Files to tensors: .npy, .npz, .safetensors, .json, .csv."""
 
 import csv
 import json
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,27 +36,6 @@ def load(path: Path) -> Loaded:
         raise UnreadableBody(f"cannot be read: {err.strerror or err}", at=str(path)) from err
     except (ValueError, TypeError, KeyError, SafetensorError) as err:
         raise UnreadableBody(f"not a {path.suffix} file: {err}"[:300], at=str(path)) from err
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A name beside a file to write to; it becomes the file when the block ends without an error.
-
-    Links are followed, and what exists and is no file (a pipe, /dev/stdout) is written to as it is.
-    Raises `UnreadableBody` for every `OSError` of the block.
-    """
-    target = Path(os.path.realpath(path))
-    is_special = target.exists() and not target.is_file()
-    part = target if is_special else target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        yield part
-        if not is_special:
-            part.replace(target)
-    except OSError as err:
-        raise UnreadableBody(f"cannot write: {err.strerror or err}", at=str(path)) from err
-    finally:
-        if not is_special:
-            part.unlink(missing_ok=True)
 
 
 def _from_numpy(array: np.ndarray[Any, Any], path: Path) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lossd.cli.files import whole_file
+from lossd.cli.whole_file import whole_file
 from lossd.errors import UnreadableBody
 
 BATCH_BYTES = 4 << 20

@@ -15,7 +15,8 @@ import torch
 
 from lossd.engine.admission import Admission as Admission
 from lossd.engine.admission import Lease as Lease
-from lossd.engine.blocks import BLOCK_BYTES
+from lossd.engine.bench import Bench as Bench
+from lossd.engine.blocks import BLOCK_BYTES, is_out_of_memory
 from lossd.engine.compute import compute as compute
 from lossd.engine.cuda import (
     STAGING_BYTES,
@@ -32,7 +33,7 @@ from lossd.engine.memory import Buffers as Buffers
 from lossd.engine.small import SmallCalls
 from lossd.engine.small import Straight as Straight
 from lossd.engine.together import MOST_ELEMENTS, company_of, compute_together, padded_elements
-from lossd.errors import TooLarge
+from lossd.errors import OutOfMemory, TooLarge
 from lossd.losses import CLASSIFIER, HIDDEN
 from lossd.schema import Call, Result
 
@@ -87,10 +88,7 @@ class Engine:
         `OutOfMemory`, `TooLarge`, and what `check_values` raises.
         """
         queued_s = time.perf_counter()
-        if call.spec.matrices:
-            self._check_pairs(call)
-        if call.is_linear:
-            self._check_logits(call)
+        self.check_size(call)
         small = self._small.compute(call, queued_s)
         if small is not None:
             return small
@@ -98,6 +96,22 @@ class Engine:
         return await self._lanes.compute(
             call, company, 0 if company is None else padded_elements(call), queued_s, timeout_s
         )
+
+    async def run(self, job: Callable[[Bench], T], *, timeout_s: float) -> T:
+        """Run a job on a lane, which it has to itself, without holding the event loop up.
+
+        Raises `DeadlineExceeded` if it could not start in time (nothing was computed then),
+        `OutOfMemory`, and what it raises.
+        """
+        found: T = await self._lanes.run(functools.partial(self._work, job), timeout_s)
+        return found
+
+    def check_size(self, call: Call) -> None:
+        """Raises `TooLarge` where a call would make too much of what it was given."""
+        if call.spec.matrices:
+            self._check_pairs(call)
+        if call.is_linear:
+            self._check_logits(call)
 
     def straight(self, call: Call) -> Straight | None:
         """How calls like one that was computed go straight through a kernel, if they do."""
@@ -148,21 +162,23 @@ class Engine:
         return compute_together(calls) if have_company else [self._compute(calls[0])]
 
     def _compute(self, call: Call) -> Result:
-        with self._lane() as lane:
-            return compute(
-                call,
-                self.device,
-                self.buffers,
-                self._slices,
-                lane=lane,
-                block_bytes=self._block_bytes,
-            )
+        with self._bench() as bench:
+            return bench.compute(call)
+
+    def _work(self, job: Callable[[Bench], T]) -> T:
+        with self._bench() as bench:
+            try:
+                return job(bench)
+            except (RuntimeError, MemoryError) as err:
+                if not is_out_of_memory(err):
+                    raise
+                raise OutOfMemory("no memory for this request") from err
 
     @contextmanager
-    def _lane(self) -> Iterator[Lane | None]:
-        """What one call has to itself on the device; None on the CPU."""
+    def _bench(self) -> Iterator[Bench]:
+        """What one call has to itself: a lane, of which there is none on the CPU."""
         lane = self._idle.get()
         try:
-            yield lane
+            yield Bench(self.device, self.buffers, self._slices, lane, self._block_bytes)
         finally:
             self._idle.put(lane)

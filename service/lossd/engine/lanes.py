@@ -7,20 +7,22 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 from lossd.errors import DeadlineExceeded
 from lossd.schema import Call, Result
 
 Outcome = Result | Exception
 Run = Callable[[Sequence[Call], bool], Sequence[Outcome]]
+Job = Callable[[], Any]
 
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    call: Call
+    work: Call | Job
     has_company: bool
     elements: int
-    answer: "asyncio.Future[Result]"
+    answer: "asyncio.Future[Any]"
     queued_s: float
     timeout_s: float
 
@@ -31,7 +33,7 @@ class Lanes:
     Nobody waits while a lane is idle. While all are busy, what may go together gathers; a lane that
     is done takes the oldest, and with it those of its company, up to `most_elements`. Whose caller
     has left is not computed. `run` gives one outcome per call; it is told whether they are of a
-    company, even where one came alone.
+    company, even where one came alone. A job has its lane to itself, as a call without company has.
     """
 
     def __init__(self, count: int, run: Run, most_elements: int) -> None:
@@ -50,12 +52,14 @@ class Lanes:
         """
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         mine = _Waiting(call, company is not None, elements, answer, queued_s, timeout_s)
-        with self._lock:
-            self._waiting.setdefault(mine if company is None else company, deque()).append(mine)
-            is_idle = self._busy < self._count
-            self._busy += is_idle
-        if is_idle:
-            self._pool.submit(self._work)
+        self._add(mine, mine if company is None else company)
+        return await answer
+
+    async def run(self, job: Job, timeout_s: float) -> Any:
+        """What a job returns. Raises `DeadlineExceeded` if it could not start in time."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        mine = _Waiting(job, False, 0, answer, time.perf_counter(), timeout_s)
+        self._add(mine, mine)
         return await answer
 
     def close(self) -> None:
@@ -63,6 +67,14 @@ class Lanes:
         with self._lock:
             self._waiting.clear()
         self._pool.shutdown(cancel_futures=True)
+
+    def _add(self, mine: _Waiting, company: Hashable) -> None:
+        with self._lock:
+            self._waiting.setdefault(company, deque()).append(mine)
+            is_idle = self._busy < self._count
+            self._busy += is_idle
+        if is_idle:
+            self._pool.submit(self._work)
 
     def _work(self) -> None:
         """Compute until nothing waits."""
@@ -94,11 +106,12 @@ class Lanes:
                 self._waiting[company] = queue
         return taken
 
-    def _outcomes(self, ready: Sequence[_Waiting], started_s: float) -> Sequence[Outcome]:
-        if not ready:
-            return ()
+    def _outcomes(self, ready: Sequence[_Waiting], started_s: float) -> Sequence[Any]:
+        calls = [each.work for each in ready if isinstance(each.work, Call)]
         try:
-            outcomes = self._run([each.call for each in ready], ready[0].has_company)
+            if not calls:  # nothing, or a job, which comes alone
+                return [each.work() for each in ready if not isinstance(each.work, Call)]
+            outcomes = self._run(calls, ready[0].has_company)
         except Exception as err:  # whatever it is, those who wait must hear of it
             return [err] * len(ready)
         for each, outcome in zip(ready, outcomes, strict=True):
@@ -117,8 +130,8 @@ def _too_late(waiting: _Waiting, started_s: float) -> DeadlineExceeded:
     )
 
 
-def _deliver(waiting: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
-    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Outcome]]] = {}
+def _deliver(waiting: Sequence[_Waiting], outcomes: Sequence[Any]) -> None:
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, Any]]] = {}
     for each, outcome in zip(waiting, outcomes, strict=True):
         by_loop.setdefault(each.answer.get_loop(), []).append((each, outcome))
     for loop, pairs in by_loop.items():
@@ -126,7 +139,7 @@ def _deliver(waiting: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
             loop.call_soon_threadsafe(_settle, pairs)
 
 
-def _settle(pairs: Sequence[tuple[_Waiting, Outcome]]) -> None:
+def _settle(pairs: Sequence[tuple[_Waiting, Any]]) -> None:
     for each, outcome in pairs:
         if each.answer.done():
             continue  # its caller has left

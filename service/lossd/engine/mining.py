@@ -28,6 +28,24 @@ def compute_mined(call: Call, part: Part) -> Result:
     """The result of a call with the option `mining`; `part` computes calls without."""
     rows = part(_without_mining(call, ["rows"], wrt=())).rows
     assert rows is not None
+    result, pull = settle_mined(call, rows)
+    if not call.wrt:
+        return result
+    found = part(replace(_without_mining(call, ["gradients"], call.wrt), cotangent=pull))
+    overflows = tuple(each for each in found.warnings if each.code == "gradient_overflow")
+    return replace(
+        result,
+        gradients=found.gradients,
+        condensed=found.condensed,
+        warnings=result.warnings + overflows,
+    )
+
+
+def settle_mined(call: Call, rows: Tensor) -> tuple[Result, Tensor]:
+    """What is answered of a call with `mining` but for gradients, and the cotangent for those.
+
+    `rows` are its values without row weights, and these are no part of the cotangent.
+    """
     # What is weighed is float64, and rows of weight 0 are 0 even where their value is infinite.
     values = rows.double()
     shares = weights_of(call)
@@ -40,25 +58,20 @@ def compute_mined(call: Call, part: Part) -> Result:
     kept = _choose(call, values, (weighted != 0) | (shares != 0), of_items)
     total, denominator = float(_times(kept, weighted).sum()), float((kept * shares).sum())
     value, scale, warnings = reduce_sums(call.reduction, total, denominator)
-    found = None
-    if call.wrt:
-        pull = kept * (scale or 0.0)
-        found = part(replace(_without_mining(call, ["gradients"], call.wrt), cotangent=pull))
-        warnings += tuple(each for each in found.warnings if each.code == "gradient_overflow")
     extras = {}
     if "kept_indices" in call.options.outputs:
         extras["kept_indices"] = torch.nonzero(kept.flatten())[:, 0]
-    return Result(
+    result = Result(
         value=value,
         sum=total,
         denominator=denominator,
         count=values.numel(),
         rows=weighted.to(rows.dtype) if "rows" in call.options.outputs else None,
-        gradients={} if found is None else found.gradients,
-        condensed={} if found is None else found.condensed,
+        gradients={},
         extras=extras,
         warnings=warnings,
     )
+    return result, kept * (scale or 0.0)
 
 
 def _without_mining(call: Call, outputs: list[str], wrt: tuple[str, ...]) -> Call:

@@ -25,7 +25,7 @@ def compute_plainly(call: Call, device: torch.device, block_bytes: int = BLOCK_B
     whole = _Whole(rows)
     run_in_blocks(
         rows,
-        _rows_in(block_bytes, call),
+        rows_in(block_bytes, call),
         lambda start, stop: whole.add(
             start, _compute(rows_of(call, start, stop), device, denominator)
         ),
@@ -60,7 +60,7 @@ def _total(x: Tensor) -> float:
     return x.sum(dtype=torch.float64).item()
 
 
-def _rows_in(block_bytes: int, call: Call) -> int:
+def rows_in(block_bytes: int, call: Call) -> int:
     """How many rows fit: a guess, for where it is too high the block is halved."""
     elements = sum(x[:1].numel() for key, x in call.inputs.items() if has_rows(call, key))
     elements += call.paired_elements  # of one row: only rows that stand alone are cut
@@ -123,27 +123,41 @@ def _compute(call: Call, device: torch.device, denominator: float) -> Result:
     leaves = {key: _leaf(call, x, device, key in by_autograd) for key, x in call.inputs.items()}
     with torch.set_grad_enabled(bool(by_autograd)):
         values = call.spec.fn(**call.arguments(leaves), params=call.params)
+    settled, outer = settle(call, values, denominator)
+    gradients, more = _gradients(call, {key: leaves[key] for key in by_autograd}, values, outer)
+    dense, condensed = condense(call, gradients)
+    if call.by_recipe:
+        condensed |= recipe_of(call, leaves, torch.zeros_like(values) if outer is None else outer)
+    return replace(
+        settled,
+        gradients={key: each.cpu() for key, each in dense.items()},
+        condensed={key: each.cpu() for key, each in condensed.items()},
+        warnings=(*settled.warnings, *more),
+    )
+
+
+def settle(call: Call, values: Tensor, denominator: float) -> tuple[Result, Tensor | None]:
+    """What is answered of a call's values but for gradients, and the gradient of it by each value.
+
+    That is the cotangent where there is one; None is 0 everywhere. A row without weight is 0 even
+    where its value is infinite.
+    """
     row_weights = per_item(call.row_weights, values)
     rows = values.detach()
     if row_weights is not None:
         rows = torch.where(row_weights == 0, 0.0, rows * row_weights)
     total = _total(rows)
     value, scale, warnings = reduce_sums(call.reduction, total, denominator)
-    outer = _outer(call, values, row_weights, scale)
-    gradients, more = _gradients(call, {key: leaves[key] for key in by_autograd}, values, outer)
-    dense, condensed = condense(call, gradients)
-    if call.by_recipe:
-        condensed |= recipe_of(call, leaves, torch.zeros_like(values) if outer is None else outer)
-    return Result(
+    result = Result(
         value=value,
         sum=total,
         denominator=denominator,
         count=values.numel(),
         rows=rows.cpu() if "rows" in call.options.outputs else None,
-        gradients={key: each.cpu() for key, each in dense.items()},
-        condensed={key: each.cpu() for key, each in condensed.items()},
-        warnings=(*warnings, *more),
+        gradients={},
+        warnings=warnings,
     )
+    return result, _outer(call, values, row_weights, scale)
 
 
 def _leaf(call: Call, x: Tensor, device: torch.device, differentiable: bool) -> Tensor:

@@ -4,7 +4,7 @@
 """
 
 from lossd.losses._catalog import CATALOG as CATALOG
-from lossd.losses._catalog import discover
+from lossd.losses._catalog import discover as discover
 from lossd.losses._catalog import find as find
 from lossd.losses._cost import Cost as Cost
 from lossd.losses._cost import count_cost as count_cost

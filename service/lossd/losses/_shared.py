@@ -3,6 +3,7 @@
 A tensor that is lent knows where to look, and nothing else does: no global holds anything.
 """
 
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import torch
@@ -17,9 +18,13 @@ class Shared:
     """Log-softmaxes over axis 1, found again by the memory that their logits are in.
 
     The memory must not be written to meanwhile; it is kept as long as this is. One call at a time.
+    With `in_graph` all calls are parts of one autograd graph, and a log-softmax is one node of it
+    that the gradients of all of them pass through at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_graph: bool = False) -> None:
+        self._in_graph = in_graph
+        self._checked: dict[Hashable, tuple[Tensor, ...]] = {}
         self._cast: dict[tuple[_Place, torch.dtype], tuple[Tensor, Tensor]] = {}
         self._known: dict[_Place, list[tuple[Tensor, Tensor | None, Tensor]]] = {}
 
@@ -32,6 +37,13 @@ class Shared:
             self._cast[key] = x, x.to(dtype)
         return self._cast[key][1]
 
+    def once(self, what: Hashable, tensors: tuple[Tensor, ...], check: Callable[[], None]) -> None:
+        """Check something of tensors, unless they have passed it before. Raises what that does."""
+        key = (what, *map(_place, tensors))
+        if key not in self._checked:
+            check()
+            self._checked[key] = tensors
+
     def lend(self, x: Tensor) -> None:
         """Let losses of this tensor find what was computed of its memory."""
         setattr(x, _ATTRIBUTE, self)
@@ -41,6 +53,8 @@ class Shared:
         if ignored is not None and not bool(ignored.any()):
             ignored = None
         found = self._known.setdefault(_place(logits), [])
+        if self._in_graph:
+            return _node(found, logits, ignored)
         for _, mask, log_p in found:
             if _is_same(mask, ignored):
                 return _differentiable(logits, ignored, log_p)
@@ -48,6 +62,19 @@ class Shared:
             log_p = _log_softmax(logits, ignored)
         found.append((logits.detach(), ignored, log_p))
         return _differentiable(logits, ignored, log_p)
+
+
+def _node(
+    found: list[tuple[Tensor, Tensor | None, Tensor]], logits: Tensor, ignored: Tensor | None
+) -> Tensor:
+    """The log-softmax of the very same tensor that is in the graph if this one has to be."""
+    needs_graph = logits.requires_grad and torch.is_grad_enabled()
+    for x, mask, log_p in found:
+        if x is logits and (log_p.requires_grad or not needs_graph) and _is_same(mask, ignored):
+            return log_p
+    log_p = _log_softmax(logits, ignored)
+    found.append((logits, ignored, log_p))
+    return log_p
 
 
 def log_softmax(logits: Tensor, ignored: Tensor | None = None) -> Tensor:

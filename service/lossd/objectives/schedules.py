@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -21,6 +21,9 @@ class ScheduleParams(BaseModel):
     """Base of every schedule's parameters: closed, immutable, finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+Params = TypeVar("Params", bound=ScheduleParams)
 
 
 class Constant(ScheduleParams):
@@ -255,6 +258,13 @@ def find(name: str) -> Schedule:
     )
 
 
+def check_step(step: Any, at: str) -> None:
+    """Raises `BadOption` where something is no step."""
+    if type(step) is not int or not 0 <= step <= LAST_STEP:
+        expected = "an integer from 0 to 2^53"
+        raise BadOption("not a step", at=at, expected=expected, got=repr(step)[:50])
+
+
 def describe(schedule: Schedule) -> dict[str, Any]:
     """Everything that a schedule declares."""
     return {
@@ -266,27 +276,26 @@ def describe(schedule: Schedule) -> dict[str, Any]:
     }
 
 
+def read_params(model: type[Params], params: Any, at: str) -> Params:
+    """Check the parameters that stand at a place. Raises `BadParams`."""
+    if not isinstance(params, dict):
+        raise BadParams("not an object", at=at, expected="an object", got=repr(params)[:100])
+    try:
+        return model.model_validate(params)
+    except ValidationError as err:
+        message, place, expected, got = first_fault(err, model)
+        where = f"{at}.{place}".strip(".")
+        raise BadParams(message, at=where, expected=expected, got=got) from err
+
+
 def curve(name: str, params: Any, steps: Any) -> dict[str, Any]:
     """The coefficients at some steps. Raises `UnknownRoute`, `BadParams`, `BadOption`."""
     schedule = find(name)
-    if not isinstance(params, dict):
-        raise BadParams("not an object", at="params", expected="an object", got=repr(params)[:100])
-    try:
-        at = schedule.params.model_validate(params)
-    except ValidationError as err:
-        message, place, expected, got = first_fault(err, schedule.params)
-        where = f"params.{place}".rstrip(".")
-        raise BadParams(message, at=where, expected=expected, got=got) from err
+    at = read_params(schedule.params, params, "params")
     if not isinstance(steps, list) or len(steps) > MOST_STEPS:
         raise BadOption("not a list of steps", at="steps", expected=f"at most {MOST_STEPS}")
     for i, step in enumerate(steps):
-        if type(step) is not int or not 0 <= step <= LAST_STEP:
-            raise BadOption(
-                "not a step",
-                at=f"steps[{i}]",
-                expected="an integer from 0 to 2^53",
-                got=repr(step)[:50],
-            )
+        check_step(step, f"steps[{i}]")
     return {
         "schedule": name,
         "params": at.model_dump(mode="json"),

@@ -4,13 +4,15 @@ Everything here runs on the CPU before a device sees the tensors, because there 
 the process for every caller.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Hashable
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from lossd.errors import BadRequest, NotFinite, OutOfRange
-from lossd.losses import InputSpec, LossSpec
+from lossd.losses import InputSpec
 from lossd.schema.call import Call
 
 MOST_INDICES = 10
@@ -18,24 +20,54 @@ _SUM_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-4}  # half precision: 1
 
 
 def check_values(call: Call) -> None:
-    """Check the numbers of a call. Raises `NotFinite` or `OutOfRange`, with up to ten indices."""
-    spec, inputs, params, options = call.spec, call.inputs, call.params, call.options
-    ignore_index: int | None = getattr(params, "ignore_index", None)
-    for key, x in inputs.items():
-        want = spec.inputs[key.partition("/")[0]]
+    """Check the numbers of a call. Raises `NotFinite` or `OutOfRange`, with up to ten indices.
+
+    Where tensors are shared, what another call has checked of them is not checked again.
+    """
+    options = call.options
+    ignore_index: int | None = getattr(call.params, "ignore_index", None)
+    for key, x in call.inputs.items():
+        want = call.spec.inputs[key.partition("/")[0]]
         at = f"inputs.{key.replace('/', '.', 1)}"
         if want.kind == "int":
-            _check_labels(call, want, x, ignore_index, at)
-            continue
-        if options.nonfinite == "refuse":
+            said: Hashable = (want.arg, ignore_index, _count_of(call, want))
+            _once(call, said, (x,), partial(_check_labels, call, want, x, ignore_index, at))
+        else:
+            _check_reals(call, want, x, at)
+    if options.nonfinite == "refuse":
+        _check_some_class_is_possible(call, ignore_index)
+
+
+def _once(
+    call: Call, what: Hashable, tensors: tuple[Tensor, ...], check: Callable[[], None]
+) -> None:
+    if call.shared is None:
+        check()
+    else:
+        call.shared.once(what, tensors, check)
+
+
+def _check_reals(call: Call, want: InputSpec, x: Tensor, at: str) -> None:
+    finite = call.options.nonfinite == "refuse"
+    box_format = getattr(call.params, "box_format", "xyxy")
+    summed = want.arg.sums_to_one and not getattr(call.params, "unnormalized_targets", False)
+
+    def check() -> None:
+        if finite:
             _check_finite(want, x, at)
         _check_range(want, x, at)
-        if want.arg.sums_to_one and not getattr(params, "unnormalized_targets", False):
+        if summed:
             _check_sums(want, x, at)
         if want.arg.boxes:
-            _check_boxes(x, getattr(params, "box_format", "xyxy"), at)
-    if options.nonfinite == "refuse":
-        _check_some_class_is_possible(spec, inputs, ignore_index)
+            _check_boxes(x, box_format, at)
+
+    _once(call, (want.arg, want.dims, finite, summed, box_format), (x,), check)
+
+
+def _count_of(call: Call, want: InputSpec) -> int | None:
+    """How many values an index may have."""
+    dim = want.arg.index_of
+    return None if dim is None else _size_of(call, dim) + want.arg.index_past
 
 
 def _refuse(error: type[BadRequest], bad: Tensor, x: Tensor, at: str, expected: str) -> BadRequest:
@@ -51,8 +83,16 @@ def _refuse(error: type[BadRequest], bad: Tensor, x: Tensor, at: str, expected: 
     )
 
 
+def _is_finite_for_sure(x: Tensor) -> bool:
+    """True only if every number is finite: one that is not leaves no sum finite.
+
+    A sum is one pass that writes nothing; where it overflows nothing is said.
+    """
+    return math.isfinite(x.sum(dtype=torch.promote_types(x.dtype, torch.float32)).item())
+
+
 def _check_finite(want: InputSpec, x: Tensor, at: str) -> None:
-    if bool(x.isfinite().all()):
+    if _is_finite_for_sure(x) or bool(x.isfinite().all()):
         return
     bad = ~x.isfinite()
     if want.arg.minus_infinity:
@@ -138,17 +178,23 @@ def _size_of(call: Call, dim: str) -> int:
     raise AssertionError(f"{call.spec.name}: no input has the dimension {dim}")
 
 
-def _check_some_class_is_possible(
-    spec: LossSpec, inputs: Mapping[str, Tensor], ignore_index: int | None
-) -> None:
+def _check_some_class_is_possible(call: Call, ignore_index: int | None) -> None:
     """A distribution over no possible class has no probabilities: refuse it, unless ignored."""
-    for key, x in inputs.items():
-        want = spec.inputs[key.partition("/")[0]]
+    for key, x in call.inputs.items():
+        want = call.spec.inputs[key.partition("/")[0]]
         if not (want.arg.minus_infinity and want.dims[:2] == ("rows", "classes")) or not x.numel():
             continue
-        bad = x.amax(1) == -torch.inf
-        labels = inputs.get("labels")
-        if ignore_index is not None and labels is not None and labels.shape == bad.shape:
-            bad &= labels != ignore_index
-        if bool(bad.any()):
-            raise _refuse(NotFinite, bad, x, f"inputs.{key}", "finite for at least one class")
+        labels = None if ignore_index is None else call.inputs.get("labels")
+        tensors = (x,) if labels is None else (x, labels)
+
+        def check(key: str = key, x: Tensor = x, labels: Tensor | None = labels) -> None:
+            if _is_finite_for_sure(x):
+                return
+            bad = x.amax(1) == -torch.inf
+            if labels is not None and labels.shape == bad.shape:
+                bad &= labels != ignore_index
+            if bool(bad.any()):
+                expected = "finite for at least one class"
+                raise _refuse(NotFinite, bad, x, f"inputs.{key}", expected)
+
+        _once(call, ("possible", ignore_index), tensors, check)

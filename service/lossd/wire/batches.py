@@ -47,7 +47,30 @@ def batch_parts(
 
 
 def _json_parts(answers: Mapping[str, Message], problems: Mapping[str, dict[str, Any]]) -> Parts:
-    parts: list[bytes | memoryview] = [b'{"answers":{']
-    for i, (name, message) in enumerate(answers.items()):
+    problem_text = orjson.dumps(dict(problems))
+    return [b'{"answers":{', *_members(answers), b'},"problems":', problem_text, b"}"]
+
+
+def parts_with(codec: _Writes, whole: Message, holder: str, named: Mapping[str, Message]) -> Parts:
+    """Write a message, and below `holder` others by their names.
+
+    In JSON each is a member of the object `holder`; elsewhere its tensors' names have the holder
+    and its own name before them: `terms.box.value`. Raises what the codec's `parts` raises.
+    """
+    if codec.media_type == json.media_type:
+        parts: list[bytes | memoryview] = [*json.parts(whole)]
+        parts[-1] = parts[-1][:-1]  # without the brace that ends the object
+        parts.append(b"," + orjson.dumps(holder) + b":{")
+        return [*parts, *_members(named), b"}}"]
+    tensors = dict(whole.all_tensors)
+    for name, each in named.items():
+        tensors |= {f"{holder}.{name}.{key}": x for key, x in each.all_tensors.items()}
+    fields = {name: dict(each.fields) for name, each in named.items()}
+    return codec.parts(Message(tensors, {**whole.fields, holder: fields}))
+
+
+def _members(named: Mapping[str, Message]) -> list[bytes | memoryview]:
+    parts: list[bytes | memoryview] = []
+    for i, (name, message) in enumerate(named.items()):
         parts += [b"," if i else b"", orjson.dumps(name), b":", *json.parts(message)]
-    return [*parts, b'},"problems":', orjson.dumps(dict(problems)), b"}"]
+    return parts

@@ -41,6 +41,15 @@ from lossd_client.errors import Unsupported as Unsupported
 from lossd_client.errors import UnsupportedMediaType as UnsupportedMediaType
 from lossd_client.errors import WrongDtype as WrongDtype
 from lossd_client.errors import WrongShape as WrongShape
+from lossd_client.multitask import Balanced as Balanced
+from lossd_client.multitask import Certificate as Certificate
+from lossd_client.multitask import Comparison as Comparison
+from lossd_client.multitask import TaskOptions as TaskOptions
+from lossd_client.objective import Balance as Balance
+from lossd_client.objective import ObjectiveResult as ObjectiveResult
+from lossd_client.objective import Schedule as Schedule
+from lossd_client.objective import Term as Term
+from lossd_client.objective import TermResult as TermResult
 from lossd_client.result import Result as Result
 from lossd_client.transport import SocketTransport as SocketTransport
 

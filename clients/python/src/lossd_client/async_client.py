@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import httpx
 import numpy as np
@@ -12,19 +11,22 @@ from numpy.typing import NDArray
 
 from lossd_client import _calls
 from lossd_client import batch as batches
+from lossd_client import multitask as tasks
+from lossd_client import objective as objectives
 from lossd_client._arrays import ArrayLike
+from lossd_client._async_line import AsyncLine
 from lossd_client._memory import Kind
 from lossd_client._retry import Retry
-from lossd_client._shared import LEAST_BYTES, Steps, shared_calls
+from lossd_client._shared import LEAST_BYTES, shared_calls
 from lossd_client._wire import pack_all
 from lossd_client.batch import Batch, Call
 from lossd_client.errors import LossdError
+from lossd_client.multitask import Balanced, Comparison, TaskOptions
+from lossd_client.objective import Balance, ObjectiveResult, Schedule, Term
 from lossd_client.result import Result, Sent
 
 if TYPE_CHECKING:
     from lossd_client.stream import AsyncStream
-
-T = TypeVar("T")
 
 
 class AsyncClient:
@@ -59,15 +61,13 @@ class AsyncClient:
         self.base_url = _calls.base_url_or_default(base_url)
         if uds is not None:
             transport = httpx.AsyncHTTPTransport(uds=uds)
-        self._retry = Retry() if retry is None else retry
-        self._sleep = sleep
-        self._http = httpx.AsyncClient(
+        http = httpx.AsyncClient(
             base_url=self.base_url,
             timeout=timeout_s,
             headers=dict(headers or {}),
             transport=transport,
         )
-
+        self._line = AsyncLine(http, self.base_url, retry, sleep)
         self._shared = shared_calls(shared_memory, shared_memory_least_bytes)
 
     async def __aenter__(self) -> Self:
@@ -85,7 +85,7 @@ class AsyncClient:
         """Close the connections, and give shared memory back; arrays stay good."""
         if self._shared is not None:
             self._shared.close()
-        await self._http.aclose()
+        await self._line.http.aclose()
 
     async def compute(
         self,
@@ -139,25 +139,66 @@ class AsyncClient:
         packed = pack_all(_calls.given({**named, **beside}))
         sent = Sent(named, class_axis, gradient_dtype)
         if (shared := self._shared) is not None:
-            result = await self._repeated(
-                lambda: self._follow(shared.call(loss, packed, fields, sent))
+            result = await self._line.repeated(
+                lambda: self._line.follow(shared.call(loss, packed, fields, sent))
             )
             if result is not None:
                 return result
         request = _calls.compute_request(loss, packed, fields)
-        return _calls.read_result(await self._send(request), sent)
+        return _calls.read_result(await self._line.send(request), sent)
 
     async def batch(
         self, calls: Sequence[Call], tensors: Mapping[str, ArrayLike] | None = None
     ) -> Batch:
         """Compute several losses of the same tensors, as of `Client`."""
         asked = batches.ask(calls, tensors)
-        return batches.read(await self._send(asked.request), asked)
+        return batches.read(await self._line.send(asked.request), asked)
 
     async def sweep(self, call: Call, points: Sequence[Mapping[str, Any]]) -> list[Result]:
         """Compute one loss at several parameters, as of `Client`."""
         asked = batches.ask_sweep(call, points)
-        return batches.read_sweep(await self._send(asked.request), asked)
+        return batches.read_sweep(await self._line.send(asked.request), asked)
+
+    async def objective(
+        self,
+        terms: Sequence[Term],
+        tensors: Mapping[str, ArrayLike],
+        *,
+        step: int | None = None,
+        outputs: Sequence[str] | None = None,
+        wrt: Sequence[str] | None = None,
+        balance: Balance | None = None,
+        state: Mapping[str, Any] | None = None,
+        gradient_dtype: str | None = None,
+        nonfinite: str | None = None,
+    ) -> ObjectiveResult:
+        """Compute several losses of named tensors as one, as of `Client`."""
+        request = objectives.ask(
+            terms,
+            tensors,
+            state=state,
+            balance=balance,
+            step=step,
+            outputs=None if outputs is None else list(outputs),
+            wrt=None if wrt is None else list(wrt),
+            gradient_dtype=gradient_dtype,
+            nonfinite=nonfinite,
+        )
+        return objectives.read(await self._line.send(request))
+
+    async def schedule(self, schedule: Schedule, steps: Sequence[int]) -> NDArray[np.float64]:
+        """The coefficients of a schedule at some steps, as of `Client`."""
+        body = {"params": dict(schedule.params), "steps": list(steps)}
+        answer = await self._line.send(_calls.json_request(f"/v1/schedules/{schedule.name}", body))
+        return np.array(answer.json()["values"], np.float64)
+
+    async def multitask(self, method: str, /, **options: Unpack[TaskOptions]) -> Balanced:
+        """Balance the losses of several tasks by a method, as of `Client`."""
+        return tasks.read(await self._line.send(tasks.ask(method, options)))
+
+    async def compare_multitask(self, **options: Unpack[TaskOptions]) -> Comparison:
+        """Every method's weights for the same tasks, as of `Client`."""
+        return tasks.read_comparison(await self._line.send(tasks.ask("compare", options)))
 
     def empty(self, shape: int | Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
         """An array that calls take from where it is, as of `Client`."""
@@ -208,80 +249,32 @@ class AsyncClient:
         )
         plan = streaming.Plan(loss, fields, _calls.given({**(inputs or {}), **shared_inputs}))
         source = streaming.Source(batches, most_batch_bytes, ahead)
-        return streaming.AsyncStream(source, plan, self._send)
+        return streaming.AsyncStream(source, plan, self._line.send)
 
     async def losses(
         self, *, family: str | None = None, search: str | None = None, kind: str | None = None
     ) -> list[dict[str, Any]]:
         """The catalog, narrowed by family, by words, by the name of an input."""
-        answer = (await self._send(_calls.list_request(family, search, kind))).json()
+        answer = (await self._line.send(_calls.list_request(family, search, kind))).json()
         found: list[dict[str, Any]] = answer["losses"]
         return found
 
     async def describe(self, loss: str) -> dict[str, Any]:
         """Everything that the service knows of a loss. Raises `UnknownLoss`."""
         described: dict[str, Any] = (
-            await self._send(_calls.Request("GET", f"/v1/losses/{loss}"))
+            await self._line.send(_calls.Request("GET", f"/v1/losses/{loss}"))
         ).json()
         return described
 
     async def version(self) -> dict[str, str]:
         """Versions of the service, and the device that it computes on."""
-        answered: dict[str, str] = (await self._send(_calls.Request("GET", "/version"))).json()
+        answered: dict[str, str] = (await self._line.send(_calls.Request("GET", "/version"))).json()
         return answered
 
     async def is_ready(self) -> bool:
         """Whether the service takes calls now."""
         try:
-            await self._try(_calls.Request("GET", "/readyz"))
+            await self._line.once(_calls.Request("GET", "/readyz"))
         except LossdError:
             return False
         return True
-
-    async def _send(self, request: _calls.Request) -> _calls.Answer:
-        return await self._repeated(lambda: self._try(request))
-
-    async def _repeated(self, work: Callable[[], Awaitable[T]]) -> T:
-        tried = 0
-        while True:
-            tried += 1
-            try:
-                return await work()
-            except LossdError as err:
-                pause_s = self._retry.wait_s(err, tried)
-                if pause_s is None:
-                    raise
-            await self._sleep(pause_s)
-
-    async def _follow(self, steps: Steps[T]) -> T:
-        try:
-            request = next(steps)
-            while True:
-                try:
-                    answer = await self._try(request)
-                except BaseException as err:
-                    request = steps.throw(err)
-                else:
-                    request = steps.send(answer)
-        except StopIteration as end:
-            found: T = end.value
-            return found
-
-    async def _try(self, request: _calls.Request) -> _calls.Answer:
-        prepared = self._http.build_request(
-            request.method,
-            request.path,
-            # httpx's transport copies each part anyway, and for asyncio takes no plain iterable.
-            content=None if request.content is None else b"".join(request.content),
-            headers=dict(request.headers),
-            params=dict(request.query),
-        )
-        body = bytearray()
-        try:
-            async with aclosing(await self._http.send(prepared, stream=True)) as response:
-                async for piece in response.aiter_bytes():
-                    body += piece
-        except httpx.TransportError as err:
-            raise _calls.transport_error(err, self.base_url) from err
-        _calls.let_go(response)
-        return _calls.checked(_calls.Answer(response.status_code, response.headers, body))

@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
 import httpx
 import numpy as np
@@ -12,20 +11,23 @@ from numpy.typing import NDArray
 
 from lossd_client import _calls
 from lossd_client import batch as batches
+from lossd_client import multitask as tasks
+from lossd_client import objective as objectives
 from lossd_client._arrays import ArrayLike
+from lossd_client._line import Line
 from lossd_client._memory import Kind
 from lossd_client._retry import Retry
-from lossd_client._shared import LEAST_BYTES, Steps, shared_calls
+from lossd_client._shared import LEAST_BYTES, shared_calls
 from lossd_client._wire import pack_all
 from lossd_client.batch import Batch, Call
 from lossd_client.errors import LossdError
+from lossd_client.multitask import Balanced, Comparison, TaskOptions
+from lossd_client.objective import Balance, ObjectiveResult, Schedule, Term
 from lossd_client.result import Result, Sent
 from lossd_client.transport import SocketTransport
 
 if TYPE_CHECKING:
     from lossd_client.stream import Exchange, Stream
-
-T = TypeVar("T")
 
 
 class Client:
@@ -64,14 +66,13 @@ class Client:
         if transport is None and (uds is not None or not _calls.is_proxied(self.base_url)):
             transport = SocketTransport(uds=uds)
         self._sockets = transport if isinstance(transport, SocketTransport) else None
-        self._retry = Retry() if retry is None else retry
-        self._sleep = sleep
-        self._http = httpx.Client(
+        http = httpx.Client(
             base_url=self.base_url,
             timeout=timeout_s,
             headers=dict(headers or {}),
             transport=transport,
         )
+        self._line = Line(http, self.base_url, retry, sleep)
         self._shared = shared_calls(shared_memory, shared_memory_least_bytes)
 
     def __enter__(self) -> Self:
@@ -89,7 +90,7 @@ class Client:
         """Close the connections, and give shared memory back; arrays stay good."""
         if self._shared is not None:
             self._shared.close()
-        self._http.close()
+        self._line.http.close()
 
     def compute(
         self,
@@ -143,11 +144,13 @@ class Client:
         packed = pack_all(_calls.given({**named, **beside}))
         sent = Sent(named, class_axis, gradient_dtype)
         if (shared := self._shared) is not None:
-            result = self._repeated(lambda: self._follow(shared.call(loss, packed, fields, sent)))
+            result = self._line.repeated(
+                lambda: self._line.follow(shared.call(loss, packed, fields, sent))
+            )
             if result is not None:
                 return result
         request = _calls.compute_request(loss, packed, fields)
-        return _calls.read_result(self._send(request), sent)
+        return _calls.read_result(self._line.send(request), sent)
 
     def batch(self, calls: Sequence[Call], tensors: Mapping[str, ArrayLike] | None = None) -> Batch:
         """Compute several losses of the same tensors, which are sent once.
@@ -160,7 +163,7 @@ class Client:
         `compute` raises where the batch as a whole cannot be read.
         """
         asked = batches.ask(calls, tensors)
-        return batches.read(self._send(asked.request), asked)
+        return batches.read(self._line.send(asked.request), asked)
 
     def sweep(self, call: Call, points: Sequence[Mapping[str, Any]]) -> list[Result]:
         """Compute one loss of the same tensors at several parameters, which go over `call.params`.
@@ -170,7 +173,75 @@ class Client:
         Raises what `compute` raises, for the first point that fails.
         """
         asked = batches.ask_sweep(call, points)
-        return batches.read_sweep(self._send(asked.request), asked)
+        return batches.read_sweep(self._line.send(asked.request), asked)
+
+    def objective(
+        self,
+        terms: Sequence[Term],
+        tensors: Mapping[str, ArrayLike],
+        *,
+        step: int | None = None,
+        outputs: Sequence[str] | None = None,
+        wrt: Sequence[str] | None = None,
+        balance: Balance | None = None,
+        state: Mapping[str, Any] | None = None,
+        gradient_dtype: str | None = None,
+        nonfinite: str | None = None,
+    ) -> ObjectiveResult:
+        """Compute several losses of named tensors as one, and the gradient of their weighted sum.
+
+            >>> terms = [Term("cross_entropy", {"logits": "z", "labels": "y"}, "main"),
+            ...          Term("l2_penalty", {"weights": "w"}, "decay", weight=1e-4)]
+            >>> found = client.objective(terms, {"z": logits, "y": labels, "w": weights})
+            >>> found.value, found.gradients["z"], found.terms["decay"].weighted_value
+
+        - `step`: that schedules are taken at. `state`: that of the last step's answer.
+        - `outputs`: "norms", "shares", "cosines", "rows" and "term_gradients" beside "value" and
+          "gradients". `wrt`: names of tensors.
+
+        Raises what `compute` raises.
+        """
+        request = objectives.ask(
+            terms,
+            tensors,
+            state=state,
+            balance=balance,
+            step=step,
+            outputs=None if outputs is None else list(outputs),
+            wrt=None if wrt is None else list(wrt),
+            gradient_dtype=gradient_dtype,
+            nonfinite=nonfinite,
+        )
+        return objectives.read(self._line.send(request))
+
+    def schedule(self, schedule: Schedule, steps: Sequence[int]) -> NDArray[np.float64]:
+        """The coefficients of a schedule at some steps.
+
+            >>> client.schedule(Schedule("linear", start=0.0, end=1.0, steps=10), range(11))
+
+        Raises what `compute` raises.
+        """
+        body = {"params": dict(schedule.params), "steps": list(steps)}
+        answer = self._line.send(_calls.json_request(f"/v1/schedules/{schedule.name}", body))
+        return np.array(answer.json()["values"], np.float64)
+
+    def multitask(self, method: str, /, **options: Unpack[TaskOptions]) -> Balanced:
+        """Balance the losses of several tasks by a method.
+
+            >>> rows = np.stack([flat_gradient_of_task_1, flat_gradient_of_task_2])
+            >>> found = client.multitask("pcgrad", gramian=rows @ rows.T, losses=losses, seed=step)
+            >>> loss = sum(w * each for w, each in zip(found.weights, losses))
+
+        Options are those of `TaskOptions`. Raises what `compute` raises.
+        """
+        return tasks.read(self._line.send(tasks.ask(method, options)))
+
+    def compare_multitask(self, **options: Unpack[TaskOptions]) -> Comparison:
+        """Every method's weights for the same tasks, side by side.
+
+        Options are those of `TaskOptions`. Raises what `compute` raises.
+        """
+        return tasks.read_comparison(self._line.send(tasks.ask("compare", options)))
 
     def empty(self, shape: int | Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
         """An array of any content, in shared memory where there is some, else as of `np.empty`.
@@ -251,9 +322,9 @@ class Client:
 
         def open_exchange() -> "Exchange":
             if sockets is None:
-                return streaming.Windows(plan, self._send)
-            return self._repeated(
-                lambda: streaming.connected(plan, self._http, sockets, self.base_url)
+                return streaming.Windows(plan, self._line.send)
+            return self._line.repeated(
+                lambda: streaming.connected(plan, self._line.http, sockets, self.base_url)
             )
 
         return streaming.Stream(source, open_exchange)
@@ -262,73 +333,26 @@ class Client:
         self, *, family: str | None = None, search: str | None = None, kind: str | None = None
     ) -> list[dict[str, Any]]:
         """The catalog, narrowed by family, by words, by the name of an input."""
-        answer = self._send(_calls.list_request(family, search, kind)).json()
+        answer = self._line.send(_calls.list_request(family, search, kind)).json()
         found: list[dict[str, Any]] = answer["losses"]
         return found
 
     def describe(self, loss: str) -> dict[str, Any]:
         """Everything that the service knows of a loss. Raises `UnknownLoss`."""
-        described: dict[str, Any] = self._send(_calls.Request("GET", f"/v1/losses/{loss}")).json()
+        described: dict[str, Any] = self._line.send(
+            _calls.Request("GET", f"/v1/losses/{loss}")
+        ).json()
         return described
 
     def version(self) -> dict[str, str]:
         """Versions of the service, and the device that it computes on."""
-        answered: dict[str, str] = self._send(_calls.Request("GET", "/version")).json()
+        answered: dict[str, str] = self._line.send(_calls.Request("GET", "/version")).json()
         return answered
 
     def is_ready(self) -> bool:
         """Whether the service takes calls now."""
         try:
-            self._try(_calls.Request("GET", "/readyz"))
+            self._line.once(_calls.Request("GET", "/readyz"))
         except LossdError:
             return False
         return True
-
-    def _send(self, request: _calls.Request) -> _calls.Answer:
-        return self._repeated(lambda: self._try(request))
-
-    def _repeated(self, work: Callable[[], T]) -> T:
-        tried = 0
-        while True:
-            tried += 1
-            try:
-                return work()
-            except LossdError as err:
-                pause_s = self._retry.wait_s(err, tried)
-                if pause_s is None:
-                    raise
-            self._sleep(pause_s)
-
-    def _follow(self, steps: Steps[T]) -> T:
-        try:
-            request = next(steps)
-            while True:
-                try:
-                    answer = self._try(request)
-                except BaseException as err:
-                    request = steps.throw(err)
-                else:
-                    request = steps.send(answer)
-        except StopIteration as end:
-            found: T = end.value
-            return found
-
-    def _try(self, request: _calls.Request) -> _calls.Answer:
-        prepared = self._http.build_request(
-            request.method,
-            request.path,
-            content=request.content,
-            headers=dict(request.headers),
-            params=dict(request.query),
-        )
-        try:
-            with closing(self._http.send(prepared, stream=True)) as response:
-                body = _calls.whole_body(response)
-                read = bytearray().join(response.iter_bytes()) if body is None else body
-        except httpx.TransportError as err:
-            raise _calls.transport_error(err, self.base_url) from err
-        _calls.let_go(response)
-        is_resent = bool(response.extensions.get("resent"))
-        return _calls.checked(
-            _calls.Answer(response.status_code, response.headers, read, is_resent)
-        )

@@ -1,0 +1,88 @@
+"""`/v1/objectives`: several losses as one, with one combined gradient; and ready-made ones."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from lossd.api.body import BodyReader
+from lossd.api.calls import SMALL_BYTES, SMALL_ELEMENTS
+from lossd.api.clock import Clock
+from lossd.api.exchange import Answer, Handle, Incoming
+from lossd.engine import Admission, Bench, Engine
+from lossd.objectives.compute import Computed, compute_objective
+from lossd.objectives.objective import Objective
+from lossd.objectives.parse import at_place, parse_objective
+from lossd.objectives.ready import TEMPLATES, find_template
+from lossd.objectives.reply import to_messages
+from lossd.settings import Settings
+from lossd.wire import Body, Codec, expand, reader_for, writer_for
+from lossd.wire.batches import decode_batch, parts_with
+
+PATH = "/v1/objectives"
+router = APIRouter(prefix=PATH, tags=["objectives"])
+
+
+@router.get("", summary="List the ready-made objectives")
+def list_all() -> dict[str, list[dict[str, Any]]]:
+    """Every template, without its body."""
+    listed = [each.model_dump(exclude={"body"}) for each in TEMPLATES.values()]
+    return {"objectives": listed}
+
+
+@router.get("/{objective}", summary="A ready-made objective")
+def one(objective: str) -> dict[str, Any]:
+    """Its formula and source, and a body that works: put your tensors in place of its own."""
+    return find_template(objective).model_dump()
+
+
+class Objectives:
+    """Several terms over tensors that are sent once: one value and one gradient by each."""
+
+    def __init__(self, engine: Engine, admission: Admission, settings: Settings) -> None:
+        self._engine, self._admission, self._settings = engine, admission, settings
+        self._bodies = BodyReader(engine.buffers, settings)
+
+    def match(self, rest: str) -> Handle | None:
+        """The handler of objectives."""
+        return None if rest else self._answer
+
+    async def _answer(self, incoming: Incoming) -> Answer:
+        with self._admission.enter() as lease:
+            reader = reader_for(incoming.header(b"content-type"))
+            writer = writer_for(incoming.header(b"accept"), default=reader)
+            encoding = incoming.header(b"content-encoding")
+            in_place = reader.in_place and not encoding
+            body = await self._bodies.read(incoming, lease, in_place=in_place)
+            clock = Clock(incoming.seconds)
+            small = len(body) <= SMALL_BYTES and not encoding
+            job = (body, encoding, reader)
+            parse, off_loop = self._parsed, self._engine.off_loop
+            objective = parse(*job) if small else await off_loop(parse, *job)
+            clock.note("parse")
+
+            def compute(bench: Bench) -> Computed:
+                return compute_objective(objective, bench)
+
+            computed = await self._engine.run(compute, timeout_s=self._settings.timeout_s)
+            clock.note("compute")
+            whole, terms = to_messages(objective, computed)
+            count = sum(x.numel() for each in (whole, *terms.values())
+                        for x in each.tensors.values())  # fmt: skip
+            args = (writer, whole, "terms", terms)
+            quick = count <= SMALL_ELEMENTS
+            parts = parts_with(*args) if quick else await off_loop(parts_with, *args)
+            clock.note("serialize")
+            return Answer(writer.media_type, parts)
+
+    def _parsed(self, body: Body, encoding: str, reader: Codec) -> Objective:
+        settings = self._settings
+        plain = expand(bytes(body), encoding, settings.max_body_bytes) if encoding else body
+        objective = parse_objective(
+            decode_batch(reader, plain, settings.max_elements),
+            most_terms=settings.max_batch_calls,
+            most_elements=settings.max_batch_elements,
+        )
+        for term in objective.terms:
+            with at_place(term.at):
+                self._engine.check_size(term.call)
+        return objective

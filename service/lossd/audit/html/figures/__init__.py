@@ -1,0 +1,1 @@
+"""Figures as inline SVG, each with its numbers as a table."""

@@ -1,0 +1,209 @@
+"""An objective, start to end: values, weights, one combined gradient, and what is said of both."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossd.engine import Bench
+from lossd.engine.blocks import is_cuttable
+from lossd.engine.compute import pick_kernel
+from lossd.engine.plain import rows_in
+from lossd.engine.reduce import gradient_overflows
+from lossd.objectives.balancing import Balance, Balancing, balanced
+from lossd.objectives.coefficients import Follower
+from lossd.objectives.gradients import Gradients, Graph, apart
+from lossd.objectives.gramian import Gramian, gramian_of
+from lossd.objectives.objective import OF_EACH_TERM, Objective, Term
+from lossd.objectives.parse import at_place
+from lossd.schema import Result, Warned, check_values
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What came of an objective.
+
+    - `results`: of the terms, without gradients; `weights` are what their values count.
+    - `gradients`: the combined ones, by the posted tensors' names.
+    - `gramians`: of the terms' own gradients by each tensor, if they were needed.
+    - `own`: these gradients, by the term's name, if they are wanted.
+    - `state`: what goes back in at the next step, as JSON values.
+    - `balancing`: what a method made of the terms, if they are balanced by one.
+    """
+
+    value: float
+    results: Mapping[str, Result]
+    weights: Mapping[str, float]
+    gradients: Mapping[str, Tensor]
+    gramians: Mapping[str, Gramian] = field(default_factory=dict)
+    own: Mapping[str, Gradients] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[Warned, ...] = ()
+    balancing: Balancing | None = None
+
+
+def compute_objective(objective: Objective, bench: Bench | None = None) -> Computed:
+    """All of an objective. Raises what `check_values` raises of a term, with the term's place."""
+    bench = bench or Bench()
+    for term in objective.terms:
+        with at_place(term.at):
+            check_values(term.call)  # of all, before any computes
+    alone = {term.name for term in objective.terms if _goes_alone(term, bench)}
+    together = [term for term in objective.terms if term.name not in alone]
+    graph = Graph(objective, together, bench)
+    results = bench.on_device(lambda: {term.name: _forward(graph, term) for term in together})
+    own: dict[str, Gradients] = {}
+    combined = _Sum()
+    known = not objective.compares and objective.balance is None
+    for term in objective.terms:
+        if term.name not in alone:
+            continue
+        with at_place(term.at):
+            results[term.name], found = apart(term, bench, objective.tensors)
+        if known and not isinstance(term.weight, Follower):
+            combined.add(found, term.weight)  # at once, so that only one is held
+        else:
+            own[term.name] = found
+    results = {term.name: results[term.name] for term in objective.terms}
+    weights, state = _weights_of(objective, results)
+    if objective.compares:
+        own |= bench.on_device(lambda: {term.name: _backward(graph, term) for term in together})
+        own = {term.name: _filled(objective, term, own[term.name]) for term in objective.terms}
+    balancing = None
+    if objective.balance is not None:
+        with at_place("balance"):
+            balancing = _balanced(objective, objective.balance, weights, results, own)
+        weights = {name: x * (balancing.weights or {}).get(name, 1.0)
+                   for name, x in weights.items()}  # fmt: skip
+        state |= {"balance": balancing.answer.state} if balancing.answer.state else {}
+    for name, found in own.items():
+        combined.add(found, weights[name])
+    if not objective.compares:
+        of_graph = {term.name: weights[term.name] for term in together}
+        combined.add_last(bench.on_device(lambda: graph.backward(of_graph, objective.wrt)))
+    if balancing is not None:
+        combined.total |= balancing.directions
+    gradients = {name: _as_asked(objective, name, combined.total) for name in objective.wrt}
+    value = _value(objective, weights, results, balancing)
+    warnings = (*_not_finite(value), *gradient_overflows(gradients))
+    gramians = {}
+    if objective.wants(*OF_EACH_TERM):
+        gramians = {name: gramian_of(name, own) for name in objective.wrt}
+    return Computed(value, results, weights, gradients, gramians, own, state, warnings, balancing)
+
+
+def _balanced(
+    objective: Objective,
+    asked: Balance,
+    weights: Mapping[str, float],
+    results: Mapping[str, Result],
+    own: Mapping[str, Gradients],
+) -> Balancing:
+    values = {name: weighted(weights[name], results[name].value) for name in objective.tasks}
+    shapes = {name: objective.tensors[name].shape for name in objective.shared}
+    return balanced(asked, objective.shared, values, weights, own, shapes)
+
+
+def _value(
+    objective: Objective,
+    weights: Mapping[str, float],
+    results: Mapping[str, Result],
+    balancing: Balancing | None,
+) -> float:
+    """The weighted sum, in which a method's own value stands for the terms that it balances."""
+    of_method = None if balancing is None else balancing.answer.value
+    added = 0.0 if of_method is None else of_method
+    for name, result in results.items():
+        if of_method is None or name not in objective.tasks:
+            added += weighted(weights[name], result.value)
+    return added
+
+
+def _forward(graph: Graph, term: Term) -> Result:
+    with at_place(term.at):
+        return graph.forward(term)
+
+
+def _backward(graph: Graph, term: Term) -> Gradients:
+    return graph.backward({term.name: 1.0}, term.leaves, keep=True)
+
+
+def _filled(objective: Objective, term: Term, gradients: Gradients) -> Gradients:
+    """With the zeros that no pass back brought."""
+    dtype = term.call.compute_dtype
+    zeros = {name: torch.zeros(objective.tensors[name].shape, dtype=dtype)
+             for name in term.leaves if name not in gradients}  # fmt: skip
+    return {**gradients, **zeros}
+
+
+def _not_finite(value: float) -> tuple[Warned, ...]:
+    return () if math.isfinite(value) else (Warned("nonfinite_value", f"the value is {value}"),)
+
+
+def _goes_alone(term: Term, bench: Bench) -> bool:
+    """Whether a term is not in the graph: a kernel is faster, or memory would not hold it."""
+    call = term.call
+    if call.is_linear or pick_kernel(call, bench.device) is not None:
+        return True
+    plain = call.options.mining is None and not call.extras and is_cuttable(call)
+    return plain and rows_in(bench.block_bytes, call) < call.item_shape[0]
+
+
+def _weights_of(
+    objective: Objective, results: Mapping[str, Result]
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Each term's weight, and the new states of those that follow values."""
+    weights: dict[str, float] = {}
+    states: dict[str, Any] = {}
+    for term in objective.terms:
+        weight = term.weight
+        if isinstance(weight, Follower):
+            found, state = weight.controller.step(
+                weight.params, weight.state, results[term.name].value, results[weight.of].value
+            )
+            weights[term.name], states[term.name] = found, state.model_dump(mode="json")
+        else:
+            weights[term.name] = weight
+    return weights, {"weights": states} if states else {}
+
+
+def weighted(weight: float, value: float | None) -> float:
+    """What a term adds to the value: 0 where nothing counts, or it has no weight."""
+    return weight * value if weight and value is not None else 0.0
+
+
+class _Sum:
+    """A sum of gradients. Its tensors are its own until the last ones are added."""
+
+    def __init__(self) -> None:
+        self.total: Gradients = {}
+
+    def add(self, gradients: Gradients, weight: float) -> None:
+        """Add a term's gradients times its weight; of a weight of 0 nothing, whatever they are."""
+        if not weight:
+            return
+        for name, x in gradients.items():
+            held = self.total.get(name)
+            if held is None:
+                self.total[name] = x * weight
+            elif torch.promote_types(held.dtype, x.dtype) == held.dtype:
+                held.add_(x, alpha=weight)
+            else:
+                self.total[name] = held + x * weight
+
+    def add_last(self, gradients: Gradients) -> None:
+        """Add what may share memory with each other."""
+        for name, x in gradients.items():
+            held = self.total.get(name)
+            self.total[name] = x if held is None else held + x
+
+
+def _as_asked(objective: Objective, name: str, gradients: Gradients) -> Tensor:
+    dtype = objective.wrt[name]
+    found = gradients.get(name)
+    if found is None:
+        return torch.zeros(objective.tensors[name].shape, dtype=dtype)
+    return found.to(dtype)

@@ -1,0 +1,253 @@
+"""`lossd audit` of files that are wrong: what is said, and what is counted."""
+
+import gzip
+import io
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+import pytest
+
+from cli.prediction_files import (
+    FORMATS,
+    LABELS,
+    LOGITS,
+    NAMES,
+    ROWS,
+    found_by,
+    json_lines,
+    lists,
+    lossd,
+    table,
+    wide,
+    write_parquet,
+)
+
+
+def _one_bad(column: str, row: int, value: Any) -> Any:
+    found = table(id=[f"r{i}" for i in range(ROWS)], w=[1.0] * ROWS, s=["x"] * ROWS)
+    values = found[column].to_pylist()
+    values[row] = value
+    place = found.column_names.index(column)
+    return found.set_column(place, column, pa.array(values))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("logits", [1.0, 2.0], "expected 4 numbers; got 2"),
+        ("id", None, "a row has no id"),
+        ("id", "x" * 300, "expected 256 characters"),
+        ("w", None, "a row has no weight"),
+        ("w", -1.0, "weights are finite and not negative"),
+        ("w", float("nan"), "weights are finite and not negative"),
+        ("s", "x" * 300, "expected 256 characters"),
+    ],
+)
+def test_what_is_wrong_with_a_row_is_said_with_file_row_and_column(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, column: str, value: Any, says: str
+) -> None:
+    pq.write_table(table(), tmp_path / "a.parquet")
+    path = tmp_path / "p.parquet"
+    pq.write_table(_one_bad(column, 604, value), path, row_group_size=100)
+    words = ("--id", "id", "--weight", "w", "--slice", "s")
+    code, out, err = lossd(capsys, "audit", path, *words)
+    assert (code, out) == (3, "")
+    assert f"at {path}: row 604, column {column}" in err and says in err
+    assert err.startswith("lossd: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("value", [None, [1.0, None, 2.0, 3.0], [1.0, float("nan"), 2.0, 3.0]])
+def test_scores_that_are_not_there_are_counted_and_do_not_stop_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, value: Any
+) -> None:
+    pq.write_table(_one_bad("logits", 604, value), tmp_path / "p.parquet")
+    rejected = found_by(capsys, tmp_path / "p.parquet")["metrics"]["rows"]["rejected"]
+    assert rejected["not_finite"] == {"count": 1, "ids": [604]}
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (lambda y: pa.array([None if i == 604 else v for i, v in enumerate(y)]), ()),
+        (lambda y: pa.array([float("nan") if i == 604 else float(v) for i, v in enumerate(y)]), ()),
+        (lambda y: pa.array([9 if i == 604 else v for i, v in enumerate(y)], pa.uint8()), ()),
+        (
+            lambda y: pa.array(["?" if i == 604 else NAMES[v] for i, v in enumerate(y)]),
+            ("--classes", ",".join(NAMES)),
+        ),
+    ],
+    ids=["null", "nan", "no class", "no name"],
+)
+def test_labels_that_are_no_class_are_counted_and_do_not_stop_it(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, labels: Any, words: tuple[str, ...]
+) -> None:
+    found = pa.table({"logits": lists(LOGITS), "label": labels(LABELS.tolist())})
+    pq.write_table(found, tmp_path / "p.parquet")
+    rejected = found_by(capsys, tmp_path / "p.parquet", *words)["metrics"]["rows"]["rejected"]
+    assert rejected["label_out_of_range"] == {"count": 1, "ids": [604]}
+
+
+@pytest.mark.parametrize(
+    ("columns", "words", "says"),
+    [
+        ({"label": LABELS}, (), "column logits; expected one of label"),
+        ({"logits": lists(LOGITS)}, (), "column label; expected one of logits"),
+        ({"label": LABELS}, ("--logits", "p_*"), "column p_*"),
+        ({"label": LABELS, "logits": LABELS}, (), "column logits; expected lists"),
+        ({"label": [["a"]] * ROWS, "logits": lists(LOGITS)}, (), "expected integers or text"),
+        ({"label": ["a"] * ROWS, "logits": lists(LOGITS)}, (), "--classes"),
+        ({"label": LABELS + 0.5, "logits": lists(LOGITS)}, (), "row 0, column label"),
+        ({"label": LABELS, "logits": [["a"]] * ROWS}, (), "expected numbers; got string"),
+        ({"label": LABELS, "logits": lists(LOGITS)}, ("--slice", "land"), "column land"),
+        ({"label": LABELS, "logits": lists(LOGITS[:, :1])}, (), "column logits"),
+        ({"label": LABELS, "logits": lists(LOGITS)}, ("--classes", "a,b"), "got 4"),
+        ({"label": LABELS, "logits": [[]] * ROWS}, (), "column logits"),
+        ({"label": LABELS, "logits": [None] * ROWS}, (), "column logits"),
+        ({"label": np.full(ROWS, 2**64 - 1, np.uint64), "logits": lists(LOGITS)}, (), "64 bits"),
+        ({"label": LABELS[:0], "logits": lists(LOGITS[:0])}, (), "no rows"),
+    ],
+)
+def test_a_table_of_other_columns_is_refused(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    columns: dict[str, Any],
+    words: tuple[str, ...],
+    says: str,
+) -> None:
+    pq.write_table(pa.table(columns), tmp_path / "p.parquet")
+    code, out, err = lossd(capsys, "audit", tmp_path / "p.parquet", *words)
+    assert (code, out) == (3, "") and says in err, err
+    assert err.count("\n") == 1
+
+
+def test_the_last_file_is_looked_at_before_the_first_is_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pq.write_table(_one_bad("logits", 3, [1.0]), tmp_path / "a.parquet")
+    pq.write_table(table().drop(["label"]), tmp_path / "b.parquet")
+    code, _, err = lossd(capsys, "audit", tmp_path / "*.parquet")
+    assert code == 3 and f"{tmp_path / 'b.parquet'}: column label" in err
+
+
+@pytest.mark.parametrize("change", ["ids", "classes", "columns"])
+def test_files_must_agree(capsys: pytest.CaptureFixture[str], tmp_path: Path, change: str) -> None:
+    words: tuple[str, ...] = ()
+    if change == "ids":
+        first, second = table(k=np.arange(ROWS)), table(k=[f"{i}" for i in range(ROWS)])
+        words = ("--id", "k")
+    elif change == "classes":
+        first, second = table(), pa.table({"logits": lists(LOGITS[:, :3]), "label": LABELS})
+    else:
+        first, second = wide(), wide().drop(["p_eel"])
+        words = ("--logits", "p_*")
+    pq.write_table(first, tmp_path / "a.parquet")
+    pq.write_table(second, tmp_path / "b.parquet")
+    code, _, err = lossd(capsys, "audit", tmp_path / "*.parquet", *words)
+    assert code == 3 and f"{tmp_path / 'b.parquet'}: column" in err
+
+
+def _truncated(name: str, path: Path) -> None:
+    FORMATS[name](path)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def _lying_npz(path: Path) -> None:
+    """An array that says it has more rows than there are bytes for."""
+    header = io.BytesIO()
+    spec = {"descr": "<f4", "fortran_order": False, "shape": (1 << 40, 4)}
+    np.lib.format.write_array_header_1_0(header, spec)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("logits.npy", header.getvalue() + LOGITS.tobytes())
+        archive.writestr(
+            "label.npy", header.getvalue().replace(b", 4)", b",)  ") + LOGITS.tobytes()
+        )
+
+
+def _lying_parquet(path: Path) -> None:
+    """Bytes of the pages are turned over, and the footer is whole."""
+    write_parquet(path)
+    content = bytearray(path.read_bytes())
+    for i in range(4, len(content) // 2, 7):
+        content[i] ^= 0xFF
+    path.write_bytes(bytes(content))
+
+
+HOSTILE: dict[str, Callable[[Path], Any]] = {
+    "missing.parquet": lambda path: None,
+    "empty.parquet": lambda path: path.write_bytes(b""),
+    "empty.arrow": lambda path: path.write_bytes(b""),
+    "empty.csv": lambda path: path.write_bytes(b""),
+    "empty.jsonl": lambda path: path.write_bytes(b""),
+    "empty.npz": lambda path: path.write_bytes(b""),
+    "empty.safetensors": lambda path: path.write_bytes(b""),
+    "half.parquet": lambda path: _truncated("p.parquet", path),
+    "half.arrow": lambda path: _truncated("p.arrow", path),
+    "half.npz": lambda path: _truncated("p.npz", path),
+    "half.safetensors": lambda path: _truncated("p.safetensors", path),
+    "half.jsonl": lambda path: path.write_bytes(json_lines()[:-9]),
+    "half.jsonl.gz": lambda path: path.write_bytes(gzip.compress(json_lines())[:-99]),
+    "lying.parquet": _lying_parquet,
+    "lying.npz": _lying_npz,
+    "noise.parquet": lambda path: path.write_bytes(os.urandom(5000)),
+    "noise.csv": lambda path: path.write_bytes(b"logits,label\n" + os.urandom(5000)),
+    "noise.jsonl": lambda path: path.write_bytes(os.urandom(5000)),
+    "list.jsonl": lambda path: path.write_text("[1, 2]\n"),
+    "deep.jsonl": lambda path: path.write_text("[" * 100_000 + "\n"),
+    "ragged.jsonl": lambda path: path.write_bytes(json_lines() + b'{"logits": [1], "label": 0}'),
+    "text.jsonl": lambda path: path.write_bytes(json_lines() + b'{"logits": ["a"], "label": 0}'),
+    "kinds.jsonl": lambda path: path.write_bytes(json_lines() + b'{"logits": null, "label": "a"}'),
+    "surrogate.jsonl": lambda path: path.write_bytes(b'{"logits": [1, 2], "label": "\\ud800"}'),
+    "fortran.npz": lambda path: np.savez(path, logits=np.asfortranarray(LOGITS), label=LABELS),
+    "objects.npz": lambda path: np.savez(path, logits=np.array([{}], object), label=LABELS),
+    "uneven.npz": lambda path: np.savez(path, logits=LOGITS, label=LABELS[1:]),
+    "scalar.npz": lambda path: np.savez(path, logits=np.float32(1), label=LABELS),
+    "cube.npz": lambda path: np.savez(path, logits=np.zeros((2, 2, 2)), label=LABELS[:2]),
+    "dates.npz": lambda path: np.savez(path, logits=LOGITS, label=np.full(ROWS, "2020", "M8[Y]")),
+    "folder.parquet": lambda path: path.mkdir(),
+    "other.docx": lambda path: path.write_bytes(b"x"),
+    "plain": lambda path: path.write_bytes(b"x"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_by_its_name(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+) -> None:
+    HOSTILE[name](tmp_path / name)
+    code, out, err = lossd(capsys, "audit", tmp_path / name)
+    assert (code, out) == (3, ""), err
+    assert f"at {tmp_path / name}" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("1,x,3,4,dog", "row 700, column p_dog"),
+        ("1,2,3", "row 700"),
+        ("1,2,3,4,dog,6", "row 700"),
+    ],
+)
+def test_a_csv_that_goes_wrong_late_says_where(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, line: str, says: str
+) -> None:
+    path = tmp_path / "p.csv"
+    pyarrow.csv.write_csv(wide(), path)
+    path.write_bytes(path.read_bytes() + f"{line}\n1,2,3,4,dog\n".encode())
+    code, out, err = lossd(capsys, "audit", path, "--logits", "p_*")
+    assert (code, out) == (3, "") and str(path) in err and says in err, err
+
+
+def test_two_columns_of_one_name_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "p.csv").write_text("a,a,b,label\n1,2,3,0\n")
+    code, _, err = lossd(capsys, "audit", tmp_path / "p.csv", "--logits", "[ab]")
+    assert code == 3 and "column a" in err
