@@ -49,12 +49,17 @@ def _of_accuracy(found: Mapping[str, Any]) -> Iterator[str]:
         f" {_points(high)} at 95 %; a change of {_fine(each['minimum_detectable'])} points or more"
         " would be told from chance."
     )
+    whole = found["all_rows"]["accuracy"]
+    if each["paired"] and whole is not None and not found["pairing"]["complete"]:
+        before, after = _fine(whole["baseline"]), _fine(whole["candidate"])
+        yield f"Of all rows of both, not of the sample alone, it went from {before} % to {after} %."
     flips = found["flips"]
     if flips is not None:
         lost, won = flips["right_to_wrong"], flips["wrong_to_right"]
         ids = ", ".join(str(each) for each in lost["ids"][:_IDS])
         such = f", such as {ids}" if ids else ""
-        yield f"{lost['count']} rows went from right to wrong{such}; {won['count']} the other way."
+        of = f"{lost['count']} of these {found['pairing']['rows']} rows"
+        yield f"{of} went from right to wrong{such}; {won['count']} the other way."
 
 
 def _of_loss(found: Mapping[str, Any]) -> Iterator[str]:

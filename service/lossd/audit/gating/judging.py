@@ -96,7 +96,7 @@ def _of_value(found: Found, gate: Gate, at: str, among: int, sources: Sources) -
         )
     if gate.bounds:
         own = interval_of(found)
-        if gate.statistical and own is None and not gate.changes:
+        if gate.statistical and own is None:
             raise _no_interval(path, at)
         chance = Around.of(value, own, among) if gate.statistical and own is not None else None
         yield in_bounds(gate, path, value, chance)

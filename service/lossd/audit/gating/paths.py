@@ -114,7 +114,9 @@ def _children(value: Any) -> dict[str, Any]:
         return {}
     for key in _IDENTITIES:
         if value and all(isinstance(each, Mapping) and key in each for each in value):
-            return {str(each[key]): each for each in value}
+            named = {str(each[key]): each for each in value}
+            if len(named) == len(value):  # of equal names, one would hide the other
+                return named
     return {str(i): each for i, each in enumerate(value)}
 
 

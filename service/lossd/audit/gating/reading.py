@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from lossd.errors import BadOption, UnreadableBody, Unsupported
 
-MOST_LETTERS = 200_000
+MOST_LETTERS = 100_000
+_MOST_DOTS = 250  # of a line: what reads TOML holds every prefix of a dotted key
 Kind = Literal["toml", "yaml"]
 
 
@@ -16,7 +17,7 @@ def values_of(text: str, kind: Kind) -> dict[str, Any]:
     if kind not in ("toml", "yaml"):
         raise BadOption("no such kind of file", at="kind", expected="toml, yaml", got=str(kind))
     try:
-        found = tomllib.loads(text) if kind == "toml" else _yaml(text)
+        found = _toml(text) if kind == "toml" else _yaml(text)
     except ValueError as err:  # TOML's own error is one, and so is a number of too many digits
         raise UnreadableBody(f"not TOML: {err}"[:300], at="gates") from err
     except RecursionError as err:
@@ -24,6 +25,13 @@ def values_of(text: str, kind: Kind) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise UnreadableBody("a gate file is a table of gates", at="gates")
     return found
+
+
+def _toml(text: str) -> dict[str, Any]:
+    for i, line in enumerate(text.splitlines()):
+        if line.count(".") > _MOST_DOTS:
+            raise UnreadableBody(f"line {i + 1} has more than {_MOST_DOTS} dots", at="gates")
+    return tomllib.loads(text)
 
 
 def _yaml(text: str) -> Any:

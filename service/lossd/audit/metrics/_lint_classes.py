@@ -1,5 +1,6 @@
 """Whether class numbers of labels and of scores mean the same: looks for a shift, a permutation."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from lossd.audit.intervals import wilson
 
 _LEAST_ROWS = 100
 _LEAST_GAIN = 0.1  # of recall, averaged over the classes
+_NEARLY_ALL = 0.9
 _LEVEL = 0.9999  # of intervals that must not meet: this is looked for in every audit
 
 
@@ -59,13 +61,20 @@ def renumbering(
         return None
     present = np.unique(labels)
     moved = [(int(each), int(meant[each])) for each in present if meant[each] != each]
-    shifts = {(b - a) % classes for a, b in moved}
-    is_shift = len(shifts) == 1 and len(moved) >= 0.9 * len(present) and classes > 2
-    shift = shifts.pop() if is_shift else None
-    if shift is not None and shift > classes // 2:
-        shift -= classes
+    shift = _shift_of(moved, len(present), classes)
     before, after = predicted == labels, predicted == meant[labels]
     return Renumbering(tuple(moved), shift, float(before.mean()), float(after.mean()))
+
+
+def _shift_of(moved: list[tuple[int, int]], present: int, classes: int) -> int | None:
+    """By how much nearly all classes moved; one of few rows may seem to have moved elsewhere."""
+    if classes == 2 or not moved:
+        return None
+    shifts = Counter((b - a) % classes for a, b in moved)
+    ((shift, count),) = shifts.most_common(1)
+    if count < _NEARLY_ALL * present:
+        return None
+    return shift - classes if shift > classes // 2 else shift
 
 
 def _assignment(
