@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from lossd.engine import Bench
+from lossd.engine import Bench, Buffers
+from lossd.engine.fused import Slices
 from lossd.objectives.compute import compute_objective
 from lossd.objectives.objective import Objective
 from lossd.objectives.parse import parse_objective
@@ -24,6 +25,7 @@ from lossd.wire import Message
 
 ROWS, CLASSES, FEATURES = 256, 1000, 128
 ROUNDS = 15
+POOL_BYTES = 256 << 20  # as in a service with default settings
 OF_LOGITS = {"logits": "z", "labels": "y"}
 OF_PAIRS = {"prediction": "z", "target": "teacher"}
 MIX: list[dict[str, Any]] = [
@@ -82,7 +84,8 @@ def took_s(work: Callable[[], Any]) -> float:
 
 
 def measure(name: str, terms: list[dict[str, Any]], dtype: torch.dtype) -> dict[str, Any]:
-    bench, message = Bench(), message_of(terms, dtype)
+    bench = Bench(buffers=Buffers(POOL_BYTES), slices=Slices(1))
+    message = message_of(terms, dtype)
     calls = [replace(term.call, shared=None) for term in objective_of(message).terms]
     alone = [partial(bench.compute, call) for call in calls]
 

@@ -10,8 +10,8 @@ from typing import Any
 from docs._losses import NOTE, cell, link
 
 from lossd.losses import CATALOG
-from lossd.objectives import SCHEDULES
-from lossd.objectives.multitask import METHODS
+from lossd.objectives import CONTROLLERS, SCHEDULES
+from lossd.objectives.body import ObjectiveTerm
 from lossd.objectives.ready import TEMPLATES
 from lossd.schema.options import Options
 
@@ -19,6 +19,7 @@ INTRODUCTION = """\
 What the literature and the libraries have, and where it is here. T0 is what the service began with,
 T1 what anybody expects, T2 what no one library has."""
 OPTIONS = frozenset({*Options.model_fields, "row_weights"})
+OBJECTIVES = frozenset({*TEMPLATES, *CONTROLLERS, *ObjectiveTerm.model_fields})
 FILE = Path(__file__).parent / "coverage.toml"
 CASES = FILE.parents[1] / "tests/losses/cases"
 MPMATH, VERSION = "mpmath 1.3.0", re.compile(r"[\w-]+ \d+\.\d+\.\d+")
@@ -26,23 +27,24 @@ MPMATH, VERSION = "mpmath 1.3.0", re.compile(r"[\w-]+ \d+\.\d+\.\d+")
 
 @dataclass(frozen=True)
 class Member:
-    """Something to look for: where it is, or why it waits."""
+    """Something to look for: a loss, an option of a call, a schedule, or why it waits.
+
+    `objective` is a ready-made one, a controller, or a field of a term.
+    """
 
     name: str
     loss: str | None = None
     option: str | None = None
     schedule: str | None = None
     objective: str | None = None
-    method: str | None = None
     waits: str | None = None
 
     @property
     def is_there(self) -> bool:
         """An option is named first, and then what it is to be."""
         option = (self.option or "").partition(":")[0]
-        of_several = self.objective in TEMPLATES or self.method in METHODS
-        known = self.loss in CATALOG or self.schedule in SCHEDULES
-        return known or option in OPTIONS or of_several
+        named = self.loss in CATALOG or option in OPTIONS or self.schedule in SCHEDULES
+        return named or self.objective in OBJECTIVES
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _here(member: Member) -> str:
     if member.schedule in SCHEDULES:
         return f"`POST /v1/schedules/{member.schedule}`"
     if member.objective in TEMPLATES:
-        return f"the objective [`{member.objective}`](objectives.md#ready-made-objectives)"
-    if member.method in METHODS:
-        return f"`POST /v1/multitask/{member.method}`"
+        return f"`GET /v1/objectives/{member.objective}`"
+    if member.objective in OBJECTIVES:
+        return f"[objectives](objectives.md), `{member.objective}` of a term"
     return f"waits: {cell(member.waits or 'being written')}"

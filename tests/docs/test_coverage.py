@@ -17,8 +17,8 @@ def test_every_loss_that_is_named_exists() -> None:
 def test_every_member_is_one_thing_and_every_row_is_there_once() -> None:
     found = read()
     for member in found.members:
-        several = (member.objective, member.method)
-        said = (member.loss, member.option, member.schedule, *several, member.waits)
+        said = (member.loss, member.option, member.schedule, member.objective,
+                member.waits)  # fmt: skip
         assert sum(x is not None for x in said) == 1, member
     ids = [row.id for row in found.rows]
     tiers = {

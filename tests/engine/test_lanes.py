@@ -183,3 +183,31 @@ def test_many_callers_of_a_real_engine_get_what_they_would_get_alone() -> None:
         assert torch.equal(one.gradients["prediction"], other.gradients["prediction"])
         assert list(one.seconds) == ["queue", "compute"]
     engine.close()
+
+
+def test_a_job_waits_its_turn_has_a_lane_to_itself_and_its_own_errors() -> None:
+    recorder = Recorder()
+
+    def wrong() -> None:
+        raise BadOption("fourteen")
+
+    async def among_calls() -> None:
+        lanes = Lanes(1, recorder.run, 1000)
+        tasks = await behind_a_busy_lane(recorder, lanes, [(1, "a"), (2, "a")])
+        jobs = [
+            asyncio.create_task(lanes.run(lambda: threading.current_thread().name, 9)),
+            asyncio.create_task(lanes.run(wrong, 9)),
+            asyncio.create_task(lanes.run(lambda: recorder.groups.append([99]), 0.01)),
+        ]
+        await asyncio.sleep(0.05)  # until the last of them has waited too long
+        recorder.gate.set()
+        assert (await jobs[0]).startswith("lossd-lane")
+        with pytest.raises(BadOption, match="fourteen"):
+            await jobs[1]
+        with pytest.raises(DeadlineExceeded, match="nothing was computed"):
+            await jobs[2]
+        assert [(await each).sum for each in tasks] == [0, 1, 2]
+        lanes.close()
+
+    asyncio.run(among_calls())
+    assert recorder.groups == [[0], [1, 2]]

@@ -10,8 +10,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from case_requests import CASES, CPU, call_of, message_of
 from lossd.engine import compute
-from lossd.losses import CATALOG
-from lossd.schema import Call, Entry, parse_batch, parse_call, to_message
+from lossd.errors import OutOfRange
+from lossd.losses import CATALOG, Shared
+from lossd.losses._ops import log_softmax
+from lossd.schema import Call, Entry, check_values, parse_batch, parse_call, to_message
 from lossd.wire import Message
 
 LOSSES = list(CATALOG)
@@ -103,3 +105,29 @@ def test_logits_that_are_alike_are_read_once() -> None:
     first, second = calls_of(message)
     assert first.inputs["logits"].dtype == torch.float32
     assert first.inputs["logits"] is second.inputs["logits"]
+
+
+def test_what_did_not_pass_a_check_is_checked_again() -> None:
+    tensors = {"z": torch.zeros(3, 2), "y": torch.tensor([0, 1, 7])}
+    said = {"loss": "focal", "inputs": OF_LOGITS, "params": {"ignore_index": 7}}
+    bad = {"loss": "cross_entropy", "inputs": OF_LOGITS}
+    calls = list(calls_of(Message(tensors, {"calls": [bad, said, bad, said]})))
+    for call, is_bad in zip(calls, (True, False, True, False), strict=True):
+        if is_bad:
+            with pytest.raises(OutOfRange):
+                check_values(call)
+        else:
+            check_values(call)
+
+
+def test_in_one_graph_a_log_softmax_that_a_gradient_needs_is_never_one_without() -> None:
+    shared, x = Shared(in_graph=True), torch.randn(4, 3, requires_grad=True)
+    shared.lend(x)
+    with torch.no_grad():
+        constant = log_softmax(x)
+    node = log_softmax(x)
+    assert not constant.requires_grad and node.requires_grad
+    with torch.no_grad():
+        assert log_softmax(x) is constant
+    assert log_softmax(x) is node
+    assert log_softmax(x, torch.tensor([True, False, False, False])) is not node

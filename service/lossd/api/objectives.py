@@ -9,13 +9,13 @@ from lossd.api.calls import SMALL_BYTES, SMALL_ELEMENTS
 from lossd.api.clock import Clock
 from lossd.api.exchange import Answer, Handle, Incoming
 from lossd.engine import Admission, Bench, Engine
-from lossd.objectives.compute import Computed, compute_objective
+from lossd.objectives.compute import compute_objective
 from lossd.objectives.objective import Objective
 from lossd.objectives.parse import at_place, parse_objective
 from lossd.objectives.ready import TEMPLATES, find_template
 from lossd.objectives.reply import to_messages
 from lossd.settings import Settings
-from lossd.wire import Body, Codec, expand, reader_for, writer_for
+from lossd.wire import Body, Codec, Message, expand, reader_for, writer_for
 from lossd.wire.batches import decode_batch, parts_with
 
 PATH = "/v1/objectives"
@@ -60,12 +60,11 @@ class Objectives:
             objective = parse(*job) if small else await off_loop(parse, *job)
             clock.note("parse")
 
-            def compute(bench: Bench) -> Computed:
-                return compute_objective(objective, bench)
+            def compute(bench: Bench) -> tuple[Message, dict[str, Message]]:
+                return to_messages(objective, compute_objective(objective, bench))
 
-            computed = await self._engine.run(compute, timeout_s=self._settings.timeout_s)
+            whole, terms = await self._engine.run(compute, timeout_s=self._settings.timeout_s)
             clock.note("compute")
-            whole, terms = to_messages(objective, computed)
             count = sum(x.numel() for each in (whole, *terms.values())
                         for x in each.tensors.values())  # fmt: skip
             args = (writer, whole, "terms", terms)

@@ -36,11 +36,23 @@ def read_weight(said: Any, step: int | None, others: list[str]) -> Weight:
         if isinstance(name, str) and name in CONTROLLERS:
             return _follower(CONTROLLERS[name], said, others)
         return scheduled(said, step)
-    if isinstance(said, bool) or not isinstance(said, int | float) or not math.isfinite(said):
+    weight = _number(said)
+    if weight is None:
         raise BadOption(
             "not a weight", expected="a number, or an object with schedule", got=repr(said)[:100]
         )
-    return float(said)
+    return weight
+
+
+def _number(said: Any) -> float | None:
+    """A finite float64; None if it is none."""
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        return None
+    try:
+        number = float(said)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def scheduled(said: Mapping[str, Any], step: int | None) -> float:

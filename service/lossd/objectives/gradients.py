@@ -132,5 +132,5 @@ def _scattered(term: Term, key: str, x: Tensor, like: Tensor) -> Tensor:
         return x.reshape(like.shape)
     assert term.rows is not None
     whole = torch.zeros(like.shape, dtype=x.dtype)
-    whole[term.rows] = x.reshape(-1, *like.shape[1:])
+    whole[term.rows] = x.reshape(len(term.rows), *like.shape[1:])
     return whole
