@@ -45,7 +45,7 @@ def test_quantiles_are_as_near_as_they_say(name: str, signed: bool) -> None:
     assert (found.minimum, found.maximum, found.total) == (x.min(), x.max(), len(x))
 
 
-@pytest.mark.parametrize("name", set(SAMPLES) - {"wide", "tiny", "huge"})
+@pytest.mark.parametrize("name", [x for x in SAMPLES if x not in ("wide", "tiny", "huge")])
 @pytest.mark.parametrize("signed", [False, True])
 def test_bins_hold_what_numpy_finds_between_their_edges(name: str, signed: bool) -> None:
     x = SAMPLES[name] if signed else np.abs(SAMPLES[name])
