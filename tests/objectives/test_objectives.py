@@ -295,3 +295,33 @@ def test_out_of_memory_is_this_request_s() -> None:
 
     assert asyncio.run(run()).value == computed(BODY).value
     engine.close()
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.bool, torch.int8, torch.uint8, torch.uint16, torch.uint32, torch.uint64,
+     torch.float8_e4m3fn, torch.float8_e5m2, torch.bfloat16, torch.float16],
+    ids=str,
+)  # fmt: skip
+def test_rows_are_taken_of_tensors_of_every_dtype(dtype: torch.dtype) -> None:
+    tensors = {"z": Z[:3], "y": torch.tensor([1, 0, 1]).to(dtype), "p": torch.ones(3, 4).to(dtype)}
+    term = {"loss": "mse", "inputs": {"prediction": "z", "target": "p"}, "rows": "y >= 1"}
+    message = Message(tensors, {"terms": [term], "wrt": ["z"]})
+    got = compute_objective(parse_objective(message, most_terms=9, most_elements=999))
+    assert got.value == pytest.approx((Z[[0, 2]] - 1).square().mean().item())
+    assert not got.gradients["z"][1].any() and got.gradients["z"][2].all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_weights_beyond_what_a_dtype_holds_make_no_bug(dtype: str) -> None:
+    terms = [TERMS[0] | {"name": name, "weight": 1e308} for name in "abc"]
+    got = computed(BODY | {"terms": terms, "dtype": dtype, "outputs": OUTPUTS})
+    assert got.value == float("inf") and not got.gradients["z"].isnan().any()
+    assert got.gradients["z"].isinf().any() == (dtype == "float32")
+    assert [each.code for each in got.warnings] == ["nonfinite_value"]
+
+
+def test_an_objective_of_nothing_has_a_value_and_empty_gradients() -> None:
+    tensors = {"z": [], "y": []}
+    got = computed({"tensors": tensors, "terms": TERMS[:1], "outputs": OUTPUTS})
+    assert got.value == 0.0 and got.gradients["z"].shape == (0,)

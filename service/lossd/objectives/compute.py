@@ -13,9 +13,9 @@ from lossd.engine.blocks import is_cuttable
 from lossd.engine.compute import pick_kernel
 from lossd.engine.plain import rows_in
 from lossd.engine.reduce import gradient_overflows
-from lossd.objectives.balancing import Balance, Balancing, balanced
+from lossd.objectives.balancing import Balancing, balanced
 from lossd.objectives.coefficients import Follower
-from lossd.objectives.gradients import Gradients, Graph, apart
+from lossd.objectives.gradients import Gradients, Graph, compute_apart
 from lossd.objectives.gramian import Gramian, gramian_of
 from lossd.objectives.objective import OF_EACH_TERM, Objective, Term
 from lossd.objectives.parse import at_place
@@ -52,41 +52,48 @@ def compute_objective(objective: Objective, bench: Bench | None = None) -> Compu
         with at_place(term.at):
             check_values(term.call)  # of all, before any computes
     alone = {term.name for term in objective.terms if _goes_alone(term, bench)}
+    apart = [term for term in objective.terms if term.name in alone]
     together = [term for term in objective.terms if term.name not in alone]
-    graph = Graph(objective, together, bench)
+    graph, combined = Graph(objective, together, bench), _Sum()
     results = bench.on_device(lambda: {term.name: _forward(graph, term) for term in together})
     own: dict[str, Gradients] = {}
-    combined = _Sum()
-    known = not objective.compares and objective.balance is None
-    for term in objective.terms:
-        if term.name not in alone:
-            continue
+    for term in apart:
         with at_place(term.at):
-            results[term.name], found = apart(term, bench, objective.tensors)
-        if known and not isinstance(term.weight, Follower):
-            combined.add(found, term.weight)  # at once, so that only one is held
-        else:
+            results[term.name], found = compute_apart(term, bench, objective.tensors)
+        if objective.compares or objective.balance or isinstance(term.weight, Follower):
             own[term.name] = found
+        else:
+            combined.add(found, term.weight)  # at once, so that only one is held
     results = {term.name: results[term.name] for term in objective.terms}
     weights, state = _weights_of(objective, results)
     if objective.compares:
         own |= bench.on_device(lambda: {term.name: _backward(graph, term) for term in together})
         own = {term.name: _filled(objective, term, own[term.name]) for term in objective.terms}
-    balancing = None
-    if objective.balance is not None:
-        with at_place("balance"):
-            balancing = _balanced(objective, objective.balance, weights, results, own)
-        weights = {name: x * (balancing.weights or {}).get(name, 1.0)
-                   for name, x in weights.items()}  # fmt: skip
+    balancing = _balanced(objective, weights, results, own)
+    if balancing is not None:
+        over = balancing.weights or {}
+        weights = {name: x * over.get(name, 1.0) for name, x in weights.items()}
         state |= {"balance": balancing.answer.state} if balancing.answer.state else {}
-    for name, found in own.items():
-        combined.add(found, weights[name])
+    for name, gradients in own.items():
+        combined.add(gradients, weights[name])
     if not objective.compares:
         of_graph = {term.name: weights[term.name] for term in together}
         combined.add_last(bench.on_device(lambda: graph.backward(of_graph, objective.wrt)))
     if balancing is not None:
         combined.total |= balancing.directions
-    gradients = {name: _as_asked(objective, name, combined.total) for name in objective.wrt}
+    return _said(objective, results, weights, combined.total, own, state, balancing)
+
+
+def _said(
+    objective: Objective,
+    results: Mapping[str, Result],
+    weights: Mapping[str, float],
+    combined: Gradients,
+    own: Mapping[str, Gradients],
+    state: Mapping[str, Any],
+    balancing: Balancing | None,
+) -> Computed:
+    gradients = {name: _as_asked(objective, name, combined) for name in objective.wrt}
     value = _value(objective, weights, results, balancing)
     warnings = (*_not_finite(value), *gradient_overflows(gradients))
     gramians = {}
@@ -97,14 +104,16 @@ def compute_objective(objective: Objective, bench: Bench | None = None) -> Compu
 
 def _balanced(
     objective: Objective,
-    asked: Balance,
     weights: Mapping[str, float],
     results: Mapping[str, Result],
     own: Mapping[str, Gradients],
-) -> Balancing:
+) -> Balancing | None:
+    if objective.balance is None:
+        return None
     values = {name: weighted(weights[name], results[name].value) for name in objective.tasks}
     shapes = {name: objective.tensors[name].shape for name in objective.shared}
-    return balanced(asked, objective.shared, values, weights, own, shapes)
+    with at_place("balance"):
+        return balanced(objective.balance, objective.shared, values, weights, own, shapes)
 
 
 def _value(
@@ -189,7 +198,7 @@ class _Sum:
             held = self.total.get(name)
             if held is None:
                 self.total[name] = x * weight
-            elif torch.promote_types(held.dtype, x.dtype) == held.dtype:
+            elif held.dtype == x.dtype and abs(weight) < torch.finfo(x.dtype).max:
                 held.add_(x, alpha=weight)
             else:
                 self.total[name] = held + x * weight

@@ -114,7 +114,7 @@ def _dtypes_of(terms: Sequence[Term]) -> dict[str, torch.dtype]:
     return dtypes
 
 
-def apart(term: Term, bench: Bench, like: Mapping[str, Tensor]) -> tuple[Result, Gradients]:
+def compute_apart(term: Term, bench: Bench, like: Mapping[str, Tensor]) -> tuple[Result, Gradients]:
     """A term as a call of its own, with its gradients in the shapes of the posted tensors."""
     dtype = str(term.call.compute_dtype).removeprefix("torch.")
     options = term.call.options.model_copy(update={"gradient_dtype": dtype})

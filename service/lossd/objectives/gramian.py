@@ -36,9 +36,9 @@ class Gramian:
 
     def shares(self, weights: Mapping[str, float]) -> NDArray[np.float64]:
         """Each term's weighted length over the sum of all of them; 0 where all are."""
-        lengths = self.norms * np.abs([weights[name] for name in self.terms])
-        total = lengths.sum()
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
+            lengths = self.norms * np.abs([weights[name] for name in self.terms])
+            total = lengths.sum()
             return lengths / total if total else lengths
 
     def conflicts(self) -> Iterator[tuple[str, str, float]]:

@@ -208,7 +208,7 @@ class _Parser:
             )
         key = (name, text)
         if key not in self._gathered:
-            self._gathered[key] = x.index_select(0, rows)
+            self._gathered[key] = _rows_of(x, rows)
         return self._gathered[key]
 
     def _take(self, elements: int) -> None:
@@ -219,6 +219,15 @@ class _Parser:
                 expected=f"at most {self._most_elements} (LOSSD_MAX_BATCH_ELEMENTS)",
                 got="more",
             )
+
+
+# What torch takes no rows of has the bits of one that it does.
+_ALIKE = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64,
+          torch.float8_e4m3fn: torch.int8, torch.float8_e5m2: torch.int8}  # fmt: skip
+
+
+def _rows_of(x: Tensor, rows: Tensor) -> Tensor:
+    return x.view(_ALIKE.get(x.dtype, x.dtype)).index_select(0, rows).view(x.dtype)
 
 
 def _is_of_rows(spec: LossSpec, key: str) -> bool:
