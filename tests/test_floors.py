@@ -8,7 +8,7 @@ import pytest
 
 FLOORS = [
     {"compiled"},
-    {"errors", "settings", "floats"},
+    {"errors", "settings", "floats", "exponentials"},
     {"losses", "wire", "store"},
     {"schema"},
     {"engine"},

@@ -61,7 +61,8 @@ def called(flags: frozenset[str] = EXACT) -> Callable[[Callable[..., Any]], Any]
 def _own_cache(sources: Path) -> Iterator[None]:
     """Keep what is compiled in a folder named after the text of all files beside the function's.
 
-    Numba looks at a function's own file only, and would miss a change of what it calls.
+    Numba looks at a function's own file only, and would miss a change of what it calls, which may
+    be in `exponentials` too.
     """
     before = numba.config.CACHE_DIR
     base = Path(before or os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser())
@@ -75,6 +76,7 @@ def _own_cache(sources: Path) -> Iterator[None]:
 @cache
 def _hash_of(sources: Path) -> str:
     digest = hashlib.sha256()
-    for file in [Path(__file__), *sorted(sources.glob("*.py"))]:
+    here = Path(__file__)
+    for file in [here, here.with_name("exponentials.py"), *sorted(sources.glob("*.py"))]:
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

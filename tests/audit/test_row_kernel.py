@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from audit.chunks import outputs
 from lossd.audit import Setup
-from lossd.audit._exp import LOWEST, exp_of_negative
-from lossd.audit._log import SMALLEST_NORMAL, log, log_1p
 from lossd.audit.chunk import chunk_of
 from lossd.audit.rows import Rows, measure
 from lossd.compiled import compiled
+from lossd.exponentials import LOWEST, SMALLEST_NORMAL, exp_of_negative, log, log_1p
 
 SHAPES = [(5, 2), (300, 3), (7, 64), (130, 65), (33, 1000), (3, 5000)]
 COLUMNS = [

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lossd.audit._exp import exp_of_negative
 from lossd.compiled import compiled, inlined
+from lossd.exponentials import exp_of_negative
 
 EQUAL = 7200  # equal-width bins, which collapse to 10, 15, 20, 24, 25, ... of them
 FINE = 32  # so many bins next to 1 are cut finer, into 16 per octave of 1 - confidence

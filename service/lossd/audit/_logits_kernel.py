@@ -20,9 +20,8 @@ from lossd.audit._columns import (
     RESIDUAL,
     SQUARES,
 )
-from lossd.audit._exp import exp_of_negative
-from lossd.audit._log import log_1p
 from lossd.compiled import called
+from lossd.exponentials import exp_of_negative, log_1p
 
 
 @called()

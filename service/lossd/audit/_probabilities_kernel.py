@@ -20,8 +20,8 @@ from lossd.audit._columns import (
     RESIDUAL,
     SQUARES,
 )
-from lossd.audit._log import SMALLEST_NORMAL, log
 from lossd.compiled import called
+from lossd.exponentials import SMALLEST_NORMAL, log
 
 
 @called()

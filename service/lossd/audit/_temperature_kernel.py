@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from lossd.audit._exp import exp_of_negative
 from lossd.audit.pieces.sums import split
 from lossd.compiled import compiled, inlined
+from lossd.exponentials import exp_of_negative
 
 LOSS, SLOPE, CURVATURE, SLOPE_SQUARED, CONFIDENCE = range(5)
 BINS = 15

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lossd.compiled import called, compiled
+from lossd.compiled import SUMS, called, compiled
 from lossd.engine.kernels import _weights
 from lossd.engine.kernels._blocks import Work, binder
 from lossd.engine.kernels._job import FINE, SUSPECT
+from lossd.exponentials import exp_of_negative
 from lossd.schema import Call
 
 _NO_WEIGHTS = np.empty(0, np.float32)
@@ -53,12 +54,13 @@ def _largest(z: Any) -> float:
     return most if abs(total) < math.inf else math.nan
 
 
-@called()
+@called(SUMS)
 def _softened(z: Any, most: float, temperature: float, e: Any) -> float:
     """Write e^((z - most) / T); their sum."""
-    total = 0.0
+    total, inverse = 0.0, 1.0 / temperature
     for j in range(z.size):
-        e[j] = math.exp((np.float64(z[j]) - most) / temperature)
+        e[j] = exp_of_negative((np.float64(z[j]) - most) * inverse)
+    for j in range(z.size):
         total += e[j]
     return total
 
