@@ -70,7 +70,8 @@ class Settings(BaseSettings):
     pool_bytes: int = Field(
         256 * MIB,
         ge=0,
-        description="Most bytes of large buffers that each process keeps to use them again.",
+        description="Most bytes that each process keeps to use again: of large buffers, and as "
+        "many of its free heap.",
     )
     max_queue: int = Field(
         256, ge=1, description="Calls that may wait or run at once; one more answers 503."

@@ -28,6 +28,7 @@ from lossd.engine.cuda import (
 from lossd.engine.devices import pick_device as pick_device
 from lossd.engine.fold import Fold as Fold
 from lossd.engine.fused import Slices
+from lossd.engine.heap import keep_freed_memory
 from lossd.engine.lanes import Lanes, Outcome
 from lossd.engine.memory import Buffers as Buffers
 from lossd.engine.small import SmallCalls
@@ -46,7 +47,8 @@ class Engine:
     """One device and its lanes: threads that compute one call each, off the event loop.
 
     - `threads`: CPU threads that one call may use; 0 is every core over the lanes of all workers.
-    - `pool_bytes`: how much memory is kept to be used again.
+    - `pool_bytes`: how much memory is kept to be used again: of large buffers, and as much of what
+      the C library's heap has free.
     - `max_elements`: bounds what a loss that pairs rows makes of a small body.
     - `max_linear_logits`: bounds the logits that hidden states and a classifier make.
     - `block_bytes`: memory that one block of a call's rows may need.
@@ -71,6 +73,7 @@ class Engine:
         threads = threads or max(1, (os.cpu_count() or 1) // (lanes * workers))
         torch.set_num_threads(threads)
         self.buffers = Buffers(pool_bytes)
+        keep_freed_memory(pool_bytes)
         self._slices = Slices(threads)
         self._small = SmallCalls(self.device)
         self._block_bytes = block_bytes
