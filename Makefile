@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml clients/python/pyproject.toml constraints.txt
 	@$(BIN)/python -c 'import lossd.engine, lossd.audit'
 	@touch $(STAMP)
 
-demo: $(STAMP) ## train on digits, post the outputs to every loss, print a table
+demo: $(STAMP) ## train on digits, post the outputs to every loss, then audit them
 	@$(BIN)/python -m demo
 
 test: $(STAMP) ## run the test suite
