@@ -28,6 +28,7 @@ from cli.prediction_files import (
     wide,
     write_parquet,
 )
+from lossd.cli.predictions import texts
 
 
 def _one_bad(column: str, row: int, value: Any) -> Any:
@@ -251,3 +252,35 @@ def test_two_columns_of_one_name_are_refused(
     (tmp_path / "p.csv").write_text("a,a,b,label\n1,2,3,0\n")
     code, _, err = lossd(capsys, "audit", tmp_path / "p.csv", "--logits", "[ab]")
     assert code == 3 and "column a" in err
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+@pytest.mark.parametrize("block_bytes", [2000, 1 << 22])
+def test_a_quotation_mark_left_open_does_not_drop_the_rest_of_the_file(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    delimiter: str,
+    block_bytes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the last column, where the rest of the file is a value of a row that seems whole."""
+    monkeypatch.setattr(texts, "BLOCK_BYTES", block_bytes)
+    path = tmp_path / ("p.csv" if delimiter == "," else "p.tsv")
+    rows = [["0.5", f"{k % 7}", f"{k % 2}", '"oops' if k == 480 else "x"] for k in range(500)]
+    lines = [delimiter.join(row) for row in [["l_0", "l_1", "label", "note"], *rows]]
+    path.write_text("\n".join(lines) + "\n")
+    code, out, err = lossd(capsys, "audit", path, "--logits", "l_*")
+    assert (code, out) == (3, "") and f"at {path}: row 480" in err, err
+    assert "quotation mark is not closed" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n\n"])
+def test_a_csv_may_end_and_quote_as_csv_does(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, end: str
+) -> None:
+    text = 'l_0,l_1,label,note\n1,2,1,"a ""word"" of\nlines, two"\n2,1,0,""\n3,1,1,"x"' + end
+    (tmp_path / "p.csv").write_text(text, newline="")
+    report = found_by(capsys, tmp_path / "p.csv", "--logits", "l_*", "--slice", "note")
+    assert report["metrics"]["rows"]["seen"] == 3
+    found = report["metrics"]["per_slice"]["columns"]["note"]["values"]
+    assert {each["value"] for each in found} == {'a "word" of\nlines, two', "", "x"}
