@@ -284,3 +284,24 @@ def test_a_csv_may_end_and_quote_as_csv_does(
     assert report["metrics"]["rows"]["seen"] == 3
     found = report["metrics"]["per_slice"]["columns"]["note"]["values"]
     assert {each["value"] for each in found} == {'a "word" of\nlines, two', "", "x"}
+
+
+@pytest.mark.parametrize(
+    ("words", "column"),
+    [
+        (("--logits", "l*"), "label"),
+        (("--logits", "*"), "label"),
+        (("--logits", "l_*", "--id", "l_1"), "l_1"),
+        (("--logits", "l_*", "--weight", "l_0"), "l_0"),
+        (("--logits", "l_*", "--slice", "l_1"), "l_1"),
+        (("--logits", "l_*", "--embedding", "l_?"), "l_0"),
+        (("--logits", "l_*", "--embedding", "h*", "--weight", "h1"), "h1"),
+    ],
+)
+def test_a_pattern_that_takes_in_another_column_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: tuple[str, ...], column: str
+) -> None:
+    (tmp_path / "p.csv").write_text("l_0,l_1,h0,h1,label\n1,2,3,4,0\n1,2,3,4,1\n")
+    code, out, err = lossd(capsys, "audit", tmp_path / "p.csv", *words)
+    assert (code, out) == (3, "") and f"p.csv: column {column}" in err, err
+    assert "another thing" in err

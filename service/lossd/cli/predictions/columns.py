@@ -84,7 +84,22 @@ def find_columns(wanted: Wanted, names: Sequence[str], at: str) -> Columns:
     for name in found.kinds:
         if list(names).count(name) > 1:
             raise WrongShape("two columns have one name", at=f"{at}: column {name}")
+    _refuse_two_uses(found, at)
     return found
+
+
+def _refuse_two_uses(columns: Columns, at: str) -> None:
+    """A pattern may take in the labels, which would be scores that know the answer."""
+    wanted = columns.wanted
+    others = (wanted.label, wanted.id, wanted.weight, *wanted.slices)
+    for names, taken in (
+        (columns.scores, (*others, *columns.embedding)),
+        (columns.embedding, others),
+    ):
+        for name in names:
+            if name in taken:
+                detail = "a column of the scores or the embedding is asked for as another thing too"
+                raise WrongShape(detail, at=f"{at}: column {name}")
 
 
 def _require(name: str, names: Sequence[str], at: str) -> None:
