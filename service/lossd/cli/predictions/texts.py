@@ -19,7 +19,7 @@ from lossd.errors import UnreadableBody, WrongDtype
 
 BLOCK_BYTES = 4 << 20
 _MOST_LINE = 64 << 20
-_ARROW = {"floats": pa.float64(), "text": pa.string()}
+_ARROW = {"floats": pa.float64(), "text": pa.string(), "named": pa.string()}
 _MISFITS = (pa.ArrowException, ValueError, TypeError, OverflowError)
 _PLACE = re.compile(r"(?:In CSV column #(\d+): )?(?:CSV parse error: )?Row #(\d+): (.*)", re.S)
 
