@@ -214,6 +214,7 @@ def test_standard_input_is_read(tmp_path: Path, kind: str) -> None:
         ("p.npz", "--shard", "3/3"),
         ("p.npz", "--shard", "1"),
         ("p.npz", "--metric", "acuracy"),
+        ("p.npz", "--loss", "nope"),
         ("p.npz", "--set", "colour=3"),
         ("p.npz", "--set", "most_listed=0"),
         ("p.npz", "--set", "has_ids=true"),
@@ -334,3 +335,18 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout) // 1024)
     assert peaks[1] - peaks[0] < 140, peaks
+
+
+def test_a_mistake_in_the_setup_is_known_before_rows_are_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "p.csv").write_text("l_0,l_1,label\n1,2,x\n")
+    words = ("--logits", "l_*", "--loss", "nope")
+    code, _, err = lossd(capsys, "audit", tmp_path / "p.csv", *words)
+    assert code == 2 and "nope" in err
+
+
+def test_a_list_may_be_set(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    FORMATS["p.npz"](tmp_path / "p.npz")
+    report = found_by(capsys, tmp_path / "p.npz", "--set", "class_counts=[1, 2, 3, 4]")
+    assert report["setup"]["class_counts"] == [1, 2, 3, 4]

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 import zipfile
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from cli.prediction_files import (
     wide,
     write_parquet,
 )
+from lossd.cli.predictions import texts
 
 
 def _one_bad(column: str, row: int, value: Any) -> Any:
@@ -251,3 +253,115 @@ def test_two_columns_of_one_name_are_refused(
     (tmp_path / "p.csv").write_text("a,a,b,label\n1,2,3,0\n")
     code, _, err = lossd(capsys, "audit", tmp_path / "p.csv", "--logits", "[ab]")
     assert code == 3 and "column a" in err
+
+
+@pytest.mark.parametrize("delimiter", [",", "\t"])
+@pytest.mark.parametrize("block_bytes", [2000, 1 << 22])
+def test_a_quotation_mark_left_open_does_not_drop_the_rest_of_the_file(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    delimiter: str,
+    block_bytes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the last column, where the rest of the file is a value of a row that seems whole."""
+    monkeypatch.setattr(texts, "BLOCK_BYTES", block_bytes)
+    path = tmp_path / ("p.csv" if delimiter == "," else "p.tsv")
+    rows = [["0.5", f"{k % 7}", f"{k % 2}", '"oops' if k == 480 else "x"] for k in range(500)]
+    lines = [delimiter.join(row) for row in [["l_0", "l_1", "label", "note"], *rows]]
+    path.write_text("\n".join(lines) + "\n")
+    code, out, err = lossd(capsys, "audit", path, "--logits", "l_*")
+    assert (code, out) == (3, "") and f"at {path}: row 480" in err, err
+    assert "quotation mark is not closed" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n\n"])
+def test_a_csv_may_end_and_quote_as_csv_does(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, end: str
+) -> None:
+    text = 'l_0,l_1,label,note\n1,2,1,"a ""word"" of\nlines, two"\n2,1,0,""\n3,1,1,"x"' + end
+    (tmp_path / "p.csv").write_text(text, newline="")
+    report = found_by(capsys, tmp_path / "p.csv", "--logits", "l_*", "--slice", "note")
+    assert report["metrics"]["rows"]["seen"] == 3
+    found = report["metrics"]["per_slice"]["columns"]["note"]["values"]
+    assert {each["value"] for each in found} == {'a "word" of\nlines, two', "", "x"}
+
+
+@pytest.mark.parametrize(
+    ("words", "column"),
+    [
+        (("--logits", "l*"), "label"),
+        (("--logits", "*"), "label"),
+        (("--logits", "l_*", "--id", "l_1"), "l_1"),
+        (("--logits", "l_*", "--weight", "l_0"), "l_0"),
+        (("--logits", "l_*", "--slice", "l_1"), "l_1"),
+        (("--logits", "l_*", "--embedding", "l_?"), "l_0"),
+        (("--logits", "l_*", "--embedding", "h*", "--weight", "h1"), "h1"),
+    ],
+)
+def test_a_pattern_that_takes_in_another_column_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: tuple[str, ...], column: str
+) -> None:
+    (tmp_path / "p.csv").write_text("l_0,l_1,h0,h1,label\n1,2,3,4,0\n1,2,3,4,1\n")
+    code, out, err = lossd(capsys, "audit", tmp_path / "p.csv", *words)
+    assert (code, out) == (3, "") and f"p.csv: column {column}" in err, err
+    assert "another thing" in err
+
+
+@pytest.mark.parametrize(
+    ("header", "written", "words"),
+    [
+        ("q_0,q_1", ("true", "false"), ("--logits", "q_*", "--classes", "true,false")),
+        ("q_0,q_1", ("True", "False"), ("--logits", "q_*", "--classes", "true,false")),
+        ("p_yes,p_no", ("False", "True"), ("--logits", "p_*")),
+        ("p_true,p_false", ("true", "false"), ("--logits", "p_*")),
+        ("p_1,p_2", ("1", "2"), ("--logits", "p_*")),
+        ("p_1,p_2", ("1.0", "2.0"), ("--logits", "p_*")),
+        ("p_cat,p_dog", ("0", "1"), ("--logits", "p_*")),
+        ("p_0,p_1", ("0", "1"), ("--logits", "p_*", "--classes", "cat,dog")),
+    ],
+)
+def test_a_label_in_csv_is_the_class_of_its_name_or_else_of_its_number(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    header: str,
+    written: tuple[str, str],
+    words: tuple[str, ...],
+) -> None:
+    """Columns of a pattern are sorted: p_false comes before p_true, p_no before p_yes."""
+    names = header.split(",")
+    order = sorted(names)
+    lines = [f"{header},label"]
+    for row in range(60):
+        y = row % 2
+        scores = {names[0]: 5.0 * (y == 0), names[1]: 5.0 * (y == 1)}
+        if names != order and written[0] == "False":  # False is class 0, the column p_no
+            scores = {order[0]: 5.0 * (y == 0), order[1]: 5.0 * (y == 1)}
+        lines.append(",".join([*(str(scores[name]) for name in names), written[y]]))
+    (tmp_path / "p.csv").write_text("\n".join(lines) + "\n")
+    code, out, err = lossd(
+        capsys, "audit", tmp_path / "p.csv", *words, "--metric", "accuracy", "--metric", "rows",
+        "--format", "json",
+    )  # fmt: skip
+    assert code == 0, err
+    metrics = json.loads(out)["metrics"]
+    assert metrics["accuracy"]["top_1"]["value"] == 1.0 and metrics["rows"]["seen"] == 60
+    assert metrics["rows"]["rejected"]["label_out_of_range"]["count"] == 0
+
+
+def test_numbers_are_no_labels_of_classes_named_by_other_numbers(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pq.write_table(table(), tmp_path / "p.parquet")
+    code, out, err = lossd(capsys, "audit", tmp_path / "p.parquet", "--classes", "1,2,3,4")
+    assert (code, out) == (3, "") and "names of the classes" in err
+
+
+@pytest.mark.parametrize("classes", ["dog,cat,eel,fox", "wolf,cat,dog,fox"])
+def test_classes_in_another_order_than_the_columns_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, classes: str
+) -> None:
+    pq.write_table(wide(), tmp_path / "p.parquet")
+    words = ("--logits", "p_*", "--classes", classes)
+    code, out, err = lossd(capsys, "audit", tmp_path / "p.parquet", *words)
+    assert (code, out) == (3, "") and "another order" in err and "cat,dog,eel,fox" in err

@@ -108,10 +108,12 @@ def _audited(
     predictions = Predictions(
         files_of(names), wanted_of(arguments), arguments.input_format, classes_of(arguments)
     )
+    has_embedding = predictions.wanted.embedding is not None
+    setup_of(arguments, predictions.classes, 1 if has_embedding else None)  # before rows are read
     blocks = predictions.blocks(shard)
     first = next(blocks, None)
     size = None
-    if predictions.wanted.embedding is not None:
+    if has_embedding:
         found = first.fields["embeddings"].shape[1] if first else predictions.embedding_size()
         size = max(1, found or 0)
     setup = setup_of(arguments, predictions.classes, size)

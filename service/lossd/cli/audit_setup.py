@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lossd.audit import Setup
+from lossd.audit import Setup, State
 from lossd.audit.metrics import METRICS, metrics_of
 from lossd.cli.errors import explain, mistaken
 from lossd.cli.predictions import Wanted
@@ -65,6 +65,7 @@ def setup_of(
     fields |= dict(_field(arguments, each, fields) for each in arguments.set)
     try:
         setup = Setup(**fields)
+        State(setup)  # it knows which losses there are
         for metric in metrics_of(setup):
             metric.start(setup, max(2, len(classes or ())))
     except ValidationError as err:
@@ -92,6 +93,7 @@ def _field(arguments: argparse.Namespace, text: str, taken: dict[str, Any]) -> t
         others = ", ".join(each for each in Setup.model_fields if each not in taken)
         mistaken(f"--set {text[:100]}: expected NAME=VALUE, of {others}")
     try:
-        return name, json.loads(value)
+        found = json.loads(value)
+        return name, tuple(found) if isinstance(found, list) else found
     except ValueError:
         return name, value

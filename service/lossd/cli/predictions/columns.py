@@ -25,10 +25,12 @@ from lossd.cli.predictions.values import (
     slice_of,
     whole_numbers,
 )
-from lossd.errors import LossdError, MissingInput, WrongDtype, WrongShape
+from lossd.errors import BadOption, LossdError, MissingInput, WrongDtype, WrongShape
 
 _INDEX = re.compile(r"weights\[(\d+)\]")
 _DIGITS = re.compile(r"(\d+)")
+_WHOLE = re.compile(r"\s*\+?([0-9]{1,15})(?:\.0*)?\s*")
+_BOOLEANS = {"true", "false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,33 @@ class Columns:
         return found | dict.fromkeys(floats, "floats")
 
     @property
-    def class_names(self) -> tuple[str, ...] | None:
-        """What the one `*` of the scores' pattern stands for; None if these are 0, 1, 2, ..."""
+    def starred(self) -> tuple[str, ...] | None:
+        """What the one `*` of the scores' pattern stands for, if there is one."""
         pattern = self.wanted.scores
         if pattern in self.scores or not re.fullmatch(r"[^*?\[]*\*[^*?\[]*", pattern):
             return None
         before, _, after = pattern.partition("*")
-        found = tuple(name[len(before) : len(name) - len(after)] for name in self.scores)
-        return None if found == tuple(map(str, range(len(found)))) else found
+        return tuple(name[len(before) : len(name) - len(after)] for name in self.scores)
+
+    def class_names(self, said: tuple[str, ...] | None, at: str) -> tuple[str, ...] | None:
+        """The names said, or the columns' own; None if these are 0, 1, 2, ...
+
+        Raises `BadOption` where a name that is said is the column's of another class.
+        """
+        own = self.starred
+        if own is None or own == said:
+            return said
+        if said is None:
+            return None if _are_indices(own) else own
+        for i, name in enumerate(said):
+            if name in own and own.index(name) != i:
+                raise BadOption(
+                    "the classes are in another order than the columns of the scores",
+                    at=f"{at}: column {self.scores[own.index(name)]}",
+                    expected=",".join(own)[:200],
+                    got=",".join(said)[:200],
+                )
+        return said
 
 
 def find_columns(wanted: Wanted, names: Sequence[str], at: str) -> Columns:
@@ -84,7 +105,22 @@ def find_columns(wanted: Wanted, names: Sequence[str], at: str) -> Columns:
     for name in found.kinds:
         if list(names).count(name) > 1:
             raise WrongShape("two columns have one name", at=f"{at}: column {name}")
+    _refuse_two_uses(found, at)
     return found
+
+
+def _refuse_two_uses(columns: Columns, at: str) -> None:
+    """A pattern may take in the labels, which would be scores that know the answer."""
+    wanted = columns.wanted
+    others = (wanted.label, wanted.id, wanted.weight, *wanted.slices)
+    for names, taken in (
+        (columns.scores, (*others, *columns.embedding)),
+        (columns.embedding, others),
+    ):
+        for name in names:
+            if name in taken:
+                detail = "a column of the scores or the embedding is asked for as another thing too"
+                raise WrongShape(detail, at=f"{at}: column {name}")
 
 
 def _require(name: str, names: Sequence[str], at: str) -> None:
@@ -112,11 +148,22 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts if part]
 
 
+def _are_indices(names: tuple[str, ...]) -> bool:
+    return names == tuple(map(str, range(len(names))))
+
+
 class Reader:
     """Record batches to the arguments of `Audit.add`; it holds later ones to the first's kinds."""
 
     def __init__(self, classes: tuple[str, ...] | None) -> None:
         self._classes = classes
+        self._numbers = {name: i for i, name in enumerate(classes or ())}
+        # Of classes 1, 2, 3 the number 1 is the first by its name, and the second by its place.
+        self._is_name_or_place = (
+            classes is not None
+            and not _are_indices(classes)
+            and all(_WHOLE.fullmatch(name) for name in classes)
+        )
         self._has_text_ids: bool | None = None
 
     def fields(self, batch: Any, columns: Columns, at: str, first: int) -> dict[str, Any]:
@@ -147,6 +194,11 @@ class Reader:
             return np.full(len(column), NO_CLASS, np.int64)
         if is_text(kind):
             return self._named(column, place)
+        if pa.types.is_boolean(kind) and {each.lower() for each in self._numbers} & _BOOLEANS:
+            return self._named(column.cast(pa.string()), place)
+        if self._is_name_or_place:
+            detail = "labels are numbers, and so are the names of the classes: write labels as text"
+            raise place.wrong(detail, "text", kind)
         if pa.types.is_boolean(kind):
             column = column.cast(pa.int64())
         elif pa.types.is_floating(kind):
@@ -164,11 +216,25 @@ class Reader:
         if self._classes is None:
             detail = "labels are text: name the classes in their order with --classes"
             raise WrongDtype(detail, at=place.at, expected="integers", got="text")
-        found = pc.index_in(column.cast(pa.string()), pa.array(self._classes, pa.string()))
-        indices: NDArray[np.int64] = (
-            found.cast(pa.int64()).fill_null(NO_CLASS).to_numpy(zero_copy_only=False)
-        )
-        return indices
+        text = column.cast(pa.string()).dictionary_encode()
+        numbers = [*map(self._number, text.dictionary.to_pylist()), NO_CLASS]
+        codes = text.indices.fill_null(len(numbers) - 1).to_numpy(zero_copy_only=False)
+        found: NDArray[np.int64] = np.array(numbers, np.int64)[codes]
+        return found
+
+    def _number(self, text: str) -> int:
+        """The class of that name, or of that number; text files do not tell one from the other."""
+        if text in self._numbers:
+            return self._numbers[text]
+        whole = _WHOLE.fullmatch(text)
+        if whole is not None:
+            number = int(whole[1])
+            return self._numbers.get(str(number), NO_CLASS) if self._is_name_or_place else number
+        lower = text.strip().lower()
+        if lower not in _BOOLEANS:
+            return NO_CLASS
+        named = {name.lower(): number for name, number in self._numbers.items()}
+        return named.get(lower, NO_CLASS if named.keys() & _BOOLEANS else int(lower == "true"))
 
     def _ids(self, column: Any, place: "Place") -> NDArray[Any]:
         column = decoded(column)

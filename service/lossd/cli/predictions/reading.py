@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from lossd.cli.predictions._source import Source, refusing
+from lossd.cli.predictions._source import Kinds, Source, refusing
 from lossd.cli.predictions.columns import Columns, Reader, Wanted, find_columns, placed
 from lossd.cli.predictions.opening import STANDARD_INPUT, opening
 from lossd.errors import BadOption, WrongShape
@@ -106,7 +106,7 @@ class Predictions:
         columns = find_columns(self.wanted, source.names, file)
         if self._scores is None:
             self._scores = columns.scores
-            self.classes = self.classes or columns.class_names
+            self.classes = columns.class_names(self.classes, file)
         if columns.scores != self._scores:
             raise WrongShape(
                 "the columns of the scores are not those of the files before",
@@ -125,7 +125,10 @@ class Predictions:
         first: int,
         mine: Callable[[], bool],
     ) -> Generator[Block, None, int]:
-        batches = source.read(columns.kinds, mine)
+        kinds: Kinds = columns.kinds
+        if self.classes is not None:
+            kinds = {**kinds, self.wanted.label: "named"}
+        batches = source.read(kinds, mine)
         while True:
             with refusing(file):
                 try:

@@ -19,7 +19,7 @@ from lossd.errors import UnreadableBody, WrongDtype
 
 BLOCK_BYTES = 4 << 20
 _MOST_LINE = 64 << 20
-_ARROW = {"floats": pa.float64(), "text": pa.string()}
+_ARROW = {"floats": pa.float64(), "text": pa.string(), "named": pa.string()}
 _MISFITS = (pa.ArrowException, ValueError, TypeError, OverflowError)
 _PLACE = re.compile(r"(?:In CSV column #(\d+): )?(?:CSV parse error: )?Row #(\d+): (.*)", re.S)
 
@@ -44,23 +44,24 @@ def open_csv(stream: BinaryIO, at: str, delimiter: str = ",") -> Iterator[Source
             return 0
         numbered = [f"{i}" for i in range(len(names))]  # two may have one name
         own = {name: numbered[names.index(name)] for name in kinds}
+        types = {own[name]: _ARROW[kind] for name, kind in kinds.items() if kind != "any"}
+        if numbered[-1] not in own.values():
+            types[numbered[-1]] = pa.binary()  # read to see whether it swallowed the empty row
         found = pyarrow.csv.open_csv(
-            stream,
+            io.BufferedReader(_Ended(stream, _empty_row(len(names), delimiter))),
             pyarrow.csv.ReadOptions(
                 column_names=numbered, use_threads=False, block_size=BLOCK_BYTES
             ),
             pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             pyarrow.csv.ConvertOptions(
-                include_columns=list(own.values()),
-                column_types={
-                    own[name]: _ARROW[kind] for name, kind in kinds.items() if kind != "any"
-                },
+                include_columns=list(dict.fromkeys([*own.values(), numbered[-1]])),
+                column_types=types,
             ),
         )
         first = 0
-        for batch in found:
+        for batch in _without_the_empty_row(found, numbered[-1], at):
             if mine():
-                yield from cut(first, batch.rename_columns(list(kinds)))
+                yield from cut(first, batch.select(list(own.values())).rename_columns(list(own)))
             first += batch.num_rows
         return first
 
@@ -77,6 +78,48 @@ def open_csv(stream: BinaryIO, at: str, delimiter: str = ",") -> Iterator[Source
             raise WrongDtype(f"cannot be read: {detail}"[:300], at=where) from err
 
     yield Source(names, None, read_placed)
+
+
+def _empty_row(columns: int, delimiter: str) -> bytes:
+    return b"\n" + delimiter.encode() * (columns - 1) + b"\n"
+
+
+def _without_the_empty_row(batches: Any, last_column: str, at: str) -> Iterator[Any]:
+    """Batches without the empty row that was put after the last.
+
+    pyarrow takes the end of a file for the quotation mark that closes a value. The value is then in
+    the last column, and has swallowed the empty row.
+    """
+    first, held = 0, None
+    for batch in batches:
+        if held is not None:
+            yield held
+            first += held.num_rows
+        held = batch
+    if held is None or held.column(last_column)[-1].as_py() not in (None, "", b""):
+        row = first + (held.num_rows if held is not None else 1) - 1
+        detail = "a quotation mark is not closed, and takes the rest of the file for one value"
+        raise UnreadableBody(detail, at=f"{at}: row {row}")
+    yield held.slice(0, held.num_rows - 1)
+
+
+class _Ended(io.RawIOBase):
+    """A stream's bytes, then some more."""
+
+    def __init__(self, stream: BinaryIO, after: bytes) -> None:
+        self._parts: list[BinaryIO] = [stream, io.BytesIO(after)]
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while self._parts:
+            content = self._parts[0].read(len(buffer))
+            if content:
+                buffer[: len(content)] = content
+                return len(content)
+            self._parts.pop(0)
+        return 0
 
 
 @contextmanager
