@@ -87,6 +87,32 @@ def test_probabilities_sent_as_logits() -> None:
     assert found.count == ROWS and len(found.ids) == 10
 
 
+@pytest.mark.parametrize("digits", [2, 3])
+@pytest.mark.parametrize("classes", [2, 3, CLASSES, 30])
+def test_rounded_probabilities_are_known_as_such(classes: int, digits: int) -> None:
+    z, labels = healthy(classes=classes)
+    for dtype in (np.float32, np.float64):
+        rounded = np.round(softmax(z).astype(np.float64), digits).astype(dtype)
+        (found,) = linted(rounded, labels).values()
+        assert (found.code, found.severity) == ("scores_like_probabilities", "error")
+        assert not linted(rounded, labels, scores="probabilities")
+
+
+def test_rounding_is_no_excuse_for_sums_beyond_it() -> None:
+    z, labels = healthy()
+    p = np.round(softmax(z).astype(np.float64), 2)
+    p[[7, 9], labels[[7, 9]]] = 1 - p.sum(1)[[7, 9]] + p[[7, 9], labels[[7, 9]]]
+    p[7, labels[7]] -= 0.06
+    p[9, labels[9]] -= 0.012345
+    (found,) = linted(p, labels, scores="probabilities").values()
+    assert (found.code, sorted(found.ids)) == ("probabilities_do_not_sum_to_one", [7, 9])
+
+
+def test_logits_between_zero_and_one_are_no_probabilities() -> None:
+    z, labels = healthy(classes=2)
+    assert not linted(1 / (1 + np.exp(-z)), labels)
+
+
 def test_logits_sent_as_probabilities() -> None:
     z, labels = healthy()
     found = linted(z, labels, scores="probabilities")

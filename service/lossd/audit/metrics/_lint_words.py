@@ -24,8 +24,9 @@ _OF_ROWS: dict[str, tuple[float, Severity, str]] = {
     "scores_like_probabilities": (
         _NEARLY_ALL,
         "error",
-        "{rows} of {all} rows lie between 0 and 1 and sum to 1: these are probabilities, but they"
-        " were sent as logits, so that every loss and confidence here is wrong.",
+        "{rows} of {all} rows lie between 0 and 1 and sum to 1, but for rounding: these are"
+        " probabilities, but they were sent as logits, so that every loss and confidence here is"
+        " wrong.",
     ),
     "scores_like_log_probabilities": (
         _NEARLY_ALL,
