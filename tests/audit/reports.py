@@ -49,6 +49,11 @@ def _group(correct: Any, loss: Any) -> dict[str, Any]:
     }
 
 
+def _gap(off: Any) -> dict[str, Any]:
+    mean = float(off.mean())
+    return {"value": mean, "interval": of_mean(mean, float(off.var()), len(off))}
+
+
 def _calibration(confidence: Any, correct: Any) -> dict[str, Any]:
     bins = []
     which = np.minimum((confidence * 15).astype(int), 14)
@@ -82,6 +87,7 @@ def _calibration(confidence: Any, correct: Any) -> dict[str, Any]:
         },
         "mean_confidence": float(confidence.mean()),
         "accuracy": float(correct.mean()),
+        "gap": _gap(confidence - correct),
         "bins": bins,
     }
 

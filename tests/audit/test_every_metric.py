@@ -80,6 +80,17 @@ def test_a_report_is_strict_json_whatever_the_rows(name: str, scores: str) -> No
             assert finding.sentence.endswith(".")
 
 
+@pytest.mark.parametrize("name", METRICS)
+def test_rows_that_are_left_out_are_counted_and_named_whatever_is_measured(name: str) -> None:
+    fields = outputs(50, 3)
+    fields["scores"][[4, 7]] = np.nan
+    report = audited(Setup(metrics=(name,)), fields).report()
+    rejected = report.results["rows"]["rejected"]["not_finite"]
+    assert (rejected["count"], sorted(rejected["ids"])) == (2, [4, 7])
+    found = {each.code: each for each in report.findings}["not_finite"]
+    assert (found.severity, found.count, sorted(found.ids)) == ("error", 2, [4, 7])
+
+
 def _extremes(scores: str) -> list[dict[str, Any]]:
     some_rows = outputs(40, 3)
     z, labels = some_rows["scores"].astype(np.float64), some_rows["labels"]

@@ -262,6 +262,7 @@ def test_the_sentence_of_calibration_counts_bins_outside_their_interval() -> Non
         "bins": bins,
         "mean_confidence": 0.934,
         "accuracy": 0.903,
+        "gap": {"value": 0.031, "interval": [0.001, 0.061]},
     }
     page = render(replace(report, results=report.results | {"calibration": found}))
     words = section(page, "calibration").first("p").text
@@ -270,6 +271,19 @@ def test_the_sentence_of_calibration_counts_bins_outside_their_interval() -> Non
     figure = section(page, "calibration").first("svg")
     dots = [each.attributes["class"] for each in figure.all("circle")]
     assert dots == ["dot alert", "dot"]
+
+
+def test_a_gap_whose_interval_holds_zero_is_no_overconfidence() -> None:
+    report = made_up()
+    gap = {"value": 0.004, "interval": [-0.002, 0.01]}
+    found = report.results["calibration"] | {
+        "mean_confidence": 0.907,
+        "accuracy": 0.903,
+        "gap": gap,
+    }
+    page = render(replace(report, results=report.results | {"calibration": found}))
+    words = section(page, "calibration").first("p").text
+    assert "overconfident by" not in words and "beyond chance" in words
 
 
 def test_the_heat_map_shows_the_classes_that_are_confused_most() -> None:

@@ -87,6 +87,32 @@ def test_probabilities_sent_as_logits() -> None:
     assert found.count == ROWS and len(found.ids) == 10
 
 
+@pytest.mark.parametrize("digits", [2, 3])
+@pytest.mark.parametrize("classes", [2, 3, CLASSES, 30])
+def test_rounded_probabilities_are_known_as_such(classes: int, digits: int) -> None:
+    z, labels = healthy(classes=classes)
+    for dtype in (np.float32, np.float64):
+        rounded = np.round(softmax(z).astype(np.float64), digits).astype(dtype)
+        (found,) = linted(rounded, labels).values()
+        assert (found.code, found.severity) == ("scores_like_probabilities", "error")
+        assert not linted(rounded, labels, scores="probabilities")
+
+
+def test_rounding_is_no_excuse_for_sums_beyond_it() -> None:
+    z, labels = healthy()
+    p = np.round(softmax(z).astype(np.float64), 2)
+    p[[7, 9], labels[[7, 9]]] = 1 - p.sum(1)[[7, 9]] + p[[7, 9], labels[[7, 9]]]
+    p[7, labels[7]] -= 0.06
+    p[9, labels[9]] -= 0.012345
+    (found,) = linted(p, labels, scores="probabilities").values()
+    assert (found.code, sorted(found.ids)) == ("probabilities_do_not_sum_to_one", [7, 9])
+
+
+def test_logits_between_zero_and_one_are_no_probabilities() -> None:
+    z, labels = healthy(classes=2)
+    assert not linted(1 / (1 + np.exp(-z)), labels)
+
+
 def test_logits_sent_as_probabilities() -> None:
     z, labels = healthy()
     found = linted(z, labels, scores="probabilities")
@@ -120,6 +146,20 @@ def test_one_prediction_for_all_rows() -> None:
     z[:, 4] += 100
     found = linted(z, labels, classes=tuple("abcdefghij"))
     assert "'e'" in found["constant_prediction"].sentence
+    assert found["constant_prediction"].severity == "error"
+
+
+def test_a_calibrated_model_of_a_rare_event_is_no_error() -> None:
+    random = np.random.default_rng(3)
+    rare = random.beta(0.3, 100, 20_000)  # the probability of the event, never above a half
+    labels = (random.random(20_000) < rare).astype(np.int64)
+    z = np.log(np.stack([1 - rare, rare], 1))
+    found = linted(z, labels)
+    assert {each.severity for each in found.values()} == {"info"}
+    blind = linted(z - np.array([0.0, 20.0]), labels)
+    assert blind["constant_prediction"].severity == "error"  # it rules out what does come
+    worse = np.where(random.random(20_000) < 0.2, 1 - labels, labels)
+    assert linted(z, worse)["constant_prediction"].severity == "error"
 
 
 def test_the_same_scores_for_all_rows() -> None:

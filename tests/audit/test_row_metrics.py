@@ -11,6 +11,7 @@ from audit.chunks import everything, outputs
 from lossd.audit import Audit, Report
 from lossd.audit.buckets import VALUE_ERROR
 from lossd.audit.significance import adjusted, two_shares
+from lossd.errors import OutOfRange
 
 CASES = json.loads((Path(__file__).parent / "cases/row_metrics.json").read_text())
 SIGNIFICANCE = json.loads((Path(__file__).parent / "cases/significance.json").read_text())
@@ -241,3 +242,13 @@ def test_a_sample_of_some_rows_estimates_how_many_ids_come_again() -> None:
     assert (found["kept"], found["complete"]) == (2_000, False)
     assert found["duplicates"]["estimated_surplus_rows"] == pytest.approx(10_000, rel=0.01)
     assert report.findings[0].code == "duplicate_ids"
+
+
+@pytest.mark.parametrize("weight", [1e-13, 5e-324, 1.1e12, 1e300])
+def test_weights_that_cannot_be_summed_exactly_are_refused_where_they_are(weight: float) -> None:
+    fields = outputs(5, 3)
+    with Audit(has_weights=True, threads=1) as audit:
+        audit.add(**fields, weights=[0.0, 1e-12, 1.0, 1e12, 3.0])
+        with pytest.raises(OutOfRange) as caught:
+            audit.add(**fields, weights=[1.0, 0.0, weight, weight, 1.0], first_row=5)
+    assert caught.value.at == "weights[2]"

@@ -33,6 +33,7 @@ from cli.prediction_files import (
     lossd,
     table,
     wide,
+    write_parquet,
 )
 from lossd.audit import load
 from lossd.cli.predictions import arrays, texts
@@ -350,3 +351,36 @@ def test_a_list_may_be_set(capsys: pytest.CaptureFixture[str], tmp_path: Path) -
     FORMATS["p.npz"](tmp_path / "p.npz")
     report = found_by(capsys, tmp_path / "p.npz", "--set", "class_counts=[1, 2, 3, 4]")
     assert report["setup"]["class_counts"] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        (("p.parquet", "--two-pass", "--out", "o", "--metric", "accuracy"), "label_issues"),
+        (("merge", "a.state", "--slice", "s", "--loss", "focal"), "--slice, --loss"),
+    ],
+)
+def test_what_would_be_ignored_is_a_mistake(
+    capsys: pytest.CaptureFixture[str], command: tuple[str, ...], says: str
+) -> None:
+    code, _, err = lossd(capsys, "audit", *command)
+    assert code == 2 and says in err
+
+
+def test_one_file_by_two_names_is_not_counted_twice(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    write_parquet(tmp_path / "p.parquet")
+    (tmp_path / "link.parquet").symlink_to(tmp_path / "p.parquet")
+    code, _, err = lossd(capsys, "audit", tmp_path / "p.parquet", tmp_path / "link.parquet")
+    assert code == 3 and "two names" in err
+
+
+def test_a_run_without_issues_leaves_none_of_another(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    write_parquet(tmp_path / "p.parquet")
+    command = ("audit", tmp_path / "p.parquet", "--out", tmp_path / "o")
+    assert lossd(capsys, *command)[0] == 0 and (tmp_path / "o/issues.csv").exists()
+    assert lossd(capsys, *command, "--metric", "accuracy")[0] == 0
+    assert not list((tmp_path / "o").glob("issues.*"))

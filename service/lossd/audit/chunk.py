@@ -9,9 +9,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from lossd.audit.ids import Ids
 from lossd.audit.setup import Setup
-from lossd.errors import MissingInput, UnexpectedInput, WrongDtype, WrongShape
+from lossd.errors import MissingInput, OutOfRange, UnexpectedInput, WrongDtype, WrongShape
 
 MOST_CLASSES = 1_000_000
+_LEAST_WEIGHT, _MOST_WEIGHT = 1e-12, 1e12  # sums are in fixed point
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,8 @@ def chunk_of(
 ) -> Chunk:
     """Check arrays against a setup. `first_row` numbers the rows where there are no ids.
 
-    Raises `WrongShape`, `WrongDtype`, `MissingInput`, `UnexpectedInput`, at the argument's name.
+    Raises `WrongShape`, `WrongDtype`, `OutOfRange`, `MissingInput`, `UnexpectedInput`, at the
+    argument's name.
     """
     z = _floats(scores, "scores")
     if z.ndim != 2 or not 1 < z.shape[1] <= MOST_CLASSES:
@@ -154,6 +156,14 @@ def _weights(x: ArrayLike, rows: int) -> NDArray[np.float64]:
             "weights are finite and not negative",
             at=f"weights[{bad[0]}]",
             expected="0 or more",
+            got=str(array[bad[0]]),
+        )
+    bad = np.flatnonzero((array != 0) & ~((array >= _LEAST_WEIGHT) & (array <= _MOST_WEIGHT)))
+    if len(bad):
+        raise OutOfRange(
+            "a weight is too small or too large to be summed exactly; scale all of them",
+            at=f"weights[{bad[0]}]",
+            expected=f"0, or {_LEAST_WEIGHT:g} to {_MOST_WEIGHT:g}",
             got=str(array[bad[0]]),
         )
     return array

@@ -9,6 +9,12 @@ from lossd.errors import UnreadableBody
 
 FORMATS = ("text", "json", "junit", "github", "markdown", "html")
 MERGE = "merge"
+_WITH_ISSUES = frozenset({"label_issues", "default"})
+# What says how rows are read and measured.
+_OF_ROWS = (
+    "logits", "probabilities", "id", "weight", "slice", "embedding", "classes", "loss", "params",
+    "metric", "set",
+)  # fmt: skip
 _DESCRIPTION = """\
 Files: .parquet, .arrow, .feather, .csv, .tsv, .jsonl, .ndjson (text also .gz, .zst), .npz,
 .safetensors; patterns of names; or - for standard input. `lossd audit merge A.state B.state`
@@ -96,6 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.mistake("--gates, --baseline and --two-pass go with `lossd audit merge`")
     if arguments.two_pass and (arguments.out is None or "-" in arguments.files):
         arguments.mistake("--two-pass reads files, and writes to --out")
+    if arguments.two_pass and arguments.metric and not _WITH_ISSUES & {*arguments.metric}:
+        arguments.mistake("--two-pass needs --metric label_issues")
     try:
         from lossd.cli.audit_run import audit, merge
     except ModuleNotFoundError as err:
@@ -105,6 +113,9 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.files = arguments.files[1:]
     if arguments.two_pass or arguments.shard or not arguments.files:
         arguments.mistake("merge takes states, and neither --two-pass nor --shard")
+    said = [f"--{name}" for name in _OF_ROWS if getattr(arguments, name)]
+    if said and not arguments.baseline:  # which may be read by them
+        arguments.mistake(f"states have their setup, which {', '.join(said)} cannot change")
     return merge(arguments)
 
 

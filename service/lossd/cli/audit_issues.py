@@ -62,11 +62,17 @@ class IssueFiles:
         self.lines[0].write_batch(batch)
 
 
+def paths_of_issues(folder: Path) -> tuple[Path, Path]:
+    """Of the Parquet table and of the CSV."""
+    return folder / "issues.parquet", folder / "issues.csv"
+
+
 @contextmanager
 def issue_files(folder: Path) -> Iterator[IssueFiles]:
     """Tables that appear when they are whole; at least one batch is to be written."""
     lines: list[Any] = []
-    with writing(folder / "issues.parquet") as table, whole_file(folder / "issues.csv") as part:
+    of_table, of_lines = paths_of_issues(folder)
+    with writing(of_table) as table, whole_file(of_lines) as part:
         try:
             yield IssueFiles(table, lines, part)
         finally:

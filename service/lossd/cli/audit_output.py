@@ -11,7 +11,7 @@ from typing import TextIO
 
 from lossd.audit import Report, State, html
 from lossd.audit.formats import github, junit, markdown, text
-from lossd.cli.audit_issues import issue_files
+from lossd.cli.audit_issues import issue_files, paths_of_issues
 from lossd.cli.predictions import Shard
 from lossd.cli.whole_file import whole_file
 from lossd.errors import UnreadableBody
@@ -78,9 +78,14 @@ def _write_folder(folder: Path, output: Output) -> None:
     }
     for name, each in texts.items():
         _write_bytes(folder / name, each.encode())
-    if "label_issues" in report.results and not output.has_issues:
+    if output.has_issues:
+        return
+    if "label_issues" in report.results:
         with issue_files(folder) as files:
             files.write_listed(report.results["label_issues"]["listed"])
+    else:
+        for path in paths_of_issues(folder):  # of another run
+            path.unlink(missing_ok=True)
 
 
 def make_folder(folder: Path) -> None:

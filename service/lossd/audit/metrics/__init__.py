@@ -26,10 +26,11 @@ def _discover() -> Mapping[str, Metric]:
 
 
 METRICS = _discover()
+_ALWAYS = "rows"  # else rows that are left out would go unsaid
 
 
 def metrics_of(setup: Setup) -> tuple[Metric, ...]:
-    """Those that are asked for, or the default ones. Raises `BadOption`."""
+    """Those that are asked for and `rows`, or the default ones. Raises `BadOption`."""
     if setup.metrics is None:
         return tuple(each for each in METRICS.values() if each.default)
     for name in setup.metrics:
@@ -41,4 +42,4 @@ def metrics_of(setup: Setup) -> tuple[Metric, ...]:
                 expected=near[0] if near else ", ".join(METRICS),
                 got=name[:100],
             )
-    return tuple(METRICS[name] for name in sorted(set(setup.metrics)))
+    return tuple(METRICS[name] for name in sorted({*setup.metrics, _ALWAYS}))

@@ -1,5 +1,6 @@
 """What lint says of what it found."""
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -9,10 +10,8 @@ from lossd.audit.metrics._words import percent, quoted
 _NEARLY_ALL = 0.99
 _LEAST_ROWS = 100  # below, a model may be right everywhere by merit or by chance
 _PAIRS = 5
-_FEW_CLASSES, _TIES = (
-    3,
-    0.05,
-)  # rounding to 16 bits makes all scores of a few classes equal at times
+_FEW_CLASSES, _TIES = 3, 0.05  # rounding to 16 bits makes scores of few classes equal at times
+_SURE = 3.9  # standard deviations: beyond by chance in one of ten thousand audits
 
 # code: the share of rows from which it is said, how grave it is, and what is said
 _OF_ROWS: dict[str, tuple[float, Severity, str]] = {
@@ -24,8 +23,9 @@ _OF_ROWS: dict[str, tuple[float, Severity, str]] = {
     "scores_like_probabilities": (
         _NEARLY_ALL,
         "error",
-        "{rows} of {all} rows lie between 0 and 1 and sum to 1: these are probabilities, but they"
-        " were sent as logits, so that every loss and confidence here is wrong.",
+        "{rows} of {all} rows lie between 0 and 1 and sum to 1, but for rounding: these are"
+        " probabilities, but they were sent as logits, so that every loss and confidence here is"
+        " wrong.",
     ),
     "scores_like_log_probabilities": (
         _NEARLY_ALL,
@@ -105,13 +105,25 @@ def _constant(sample: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
             count=count,
         )
     elif count >= 10 * sample["labels"]:
-        yield Finding(
-            "constant_prediction",
-            "error",
-            f"The class {quoted(name)} has the largest score in {_rows_of(sample)}, while the"
-            f" labels are of {sample['labels']} classes.",
-            count=count,
+        others, expected = sample["others"], sample["others_expected"]
+        sentence = (
+            f"The class {quoted(name)} has the largest score in {_rows_of(sample)}, while"
+            f" {percent(others)} of the labels are of others; the model expects"
+            f" {percent(expected)}."
         )
+        severity = _severity_of_constant(others, expected, count)
+        yield Finding("constant_prediction", severity, sentence, count=count)
+
+
+def _severity_of_constant(others: float, expected: float, count: int) -> Severity:
+    """An error if the model does not expect other classes as often as they come.
+
+    Of a rare event a good model, too, may give every row the same class.
+    """
+    by_chance = _SURE * math.sqrt(others * (1 - others) / count)
+    if others - expected > max(by_chance, min(0.01, others / 2)):
+        return "error"
+    return "info" if others <= 0.5 else "warning"
 
 
 def _renumbered(sample: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:

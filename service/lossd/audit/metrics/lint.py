@@ -16,6 +16,9 @@ from lossd.audit.setup import Setup
 
 _EXAMPLES = 10
 _MOST_SAMPLED = 16_384
+_ROUNDED = (2, 3, 4)  # digits after the point that probabilities are rounded to
+_SAME = 1e-7  # half a unit of float32 near 1
+_LEAST_OFF, _MOST_OFF = 0.02, 0.05  # of sums that are 1 but for rounding, of few and many classes
 _BITS = {
     "equal_scores": kernel.EQUAL,
     "scores_like_probabilities": kernel.LIKE_PROBABILITIES,
@@ -31,6 +34,7 @@ def _start(setup: Setup, classes: int) -> dict[str, Piece]:
         "label": np.int64,
         "predicted": np.int64,
         "log_p": np.float64,
+        "confidence": np.float64,
         "largest": np.float64,
         "total": np.float64,
     }
@@ -47,7 +51,13 @@ def _add(pieces: Pieces, rows: Rows, setup: Setup) -> None:
     bits, counts = np.empty(len(rows), np.uint8), np.zeros(kernel.CHECKS, np.int64)
     logits = setup.scores == "logits"
     scores = (rows.largest, rows.smallest, rows.total, rows.log_sum_exp)
-    kernel.look(*(np.ascontiguousarray(each) for each in scores), logits, bits, counts)
+    near = max(_LEAST_OFF, _most_off(2, rows.scores.shape[1]))
+    kernel.look(*(np.ascontiguousarray(each) for each in scores), logits, near, bits, counts)
+    if counts[kernel.SUM_OFF]:
+        off = np.flatnonzero(bits & (1 << kernel.SUM_OFF))
+        off = off[_are_rounded(rows.scores[off], rows.total[off])]
+        bits[off] &= ~np.uint8(1 << kernel.SUM_OFF)
+        counts[kernel.SUM_OFF] -= len(off)
     pieces["counts"].values += counts
     for name, bit in _BITS.items():
         if counts[bit]:
@@ -59,9 +69,26 @@ def _add(pieces: Pieces, rows: Rows, setup: Setup) -> None:
         label=rows.labels,
         predicted=rows.predicted,
         log_p=rows.log_p,
+        confidence=rows.confidence,
         largest=rows.largest,
         total=rows.total,
     )
+
+
+def _most_off(digits: int, classes: int) -> float:
+    """How far from 1 a sum may be by rounding: half a unit a class."""
+    return min(_MOST_OFF, 0.5 * 10.0**-digits * classes)
+
+
+def _are_rounded(scores: NDArray[Any], total: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether all scores of a row end after some digits, and its sum is off by no more."""
+    found = np.zeros(len(total), bool)
+    for digits in _ROUNDED:
+        off = np.abs(total - 1) <= _most_off(digits, scores.shape[1]) + _SAME * scores.shape[1]
+        rest = np.flatnonzero(off & ~found)
+        x = scores[rest].astype(np.float64)
+        found[rest] = (np.abs(x - np.round(x, digits)) <= _SAME).all(1)
+    return found
 
 
 def _finish(pieces: Pieces, whole: Whole) -> dict[str, Any]:
@@ -96,6 +123,9 @@ def _of_sample(sample: Kept, whole: Whole) -> dict[str, Any]:
         "labels": len(np.unique(labels)),
         "only_prediction": int(predicted[0]) if constant else None,
         "same_scores": constant and same,
+        # The share of labels of other classes, and the share that the model expects.
+        "others": float((labels != predicted).mean()) if constant else None,
+        "others_expected": float((1 - sample.column("confidence")).mean()) if constant else None,
         "accuracy": float((labels == predicted).mean()) if n else None,
         "mean_loss": float(-usual.mean()) if len(usual) else None,
         "impossible_labels": int(n - len(usual)),

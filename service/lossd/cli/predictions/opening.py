@@ -1,6 +1,7 @@
 """Which files are meant, and what opens each kind."""
 
 import glob
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -55,6 +56,11 @@ def files_of(names: Sequence[str]) -> list[str]:
         if not matching:
             raise UnreadableBody("no file has such a name", at=name)
         found |= set(matching)
+    by_place: dict[str, str] = {}
+    for name in sorted(found):
+        other = by_place.setdefault(os.path.realpath(name), name)
+        if other != name:
+            raise BadOption("one file by two names", at=name, expected="each once", got=other)
     return sorted(found)
 
 

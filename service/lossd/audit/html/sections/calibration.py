@@ -62,5 +62,8 @@ def _sentence(found: Mapping[str, Any]) -> str:
     if found["mean_confidence"] is None or found["accuracy"] is None:
         return f"{words}."
     gap = found["mean_confidence"] - found["accuracy"]
+    interval = found["gap"]["interval"]
+    if interval is None or interval[0] <= 0 <= interval[1]:
+        return f"{words}; on average the model is neither over- nor underconfident beyond chance."
     how = "overconfident" if gap > 0 else "underconfident"
     return f"{words}; the model is {how} by {numbers.points(abs(gap))} on average."
