@@ -159,6 +159,39 @@ def test_comparing_has_every_method_or_says_why_not(http: httpx.Client) -> None:
         assert alone["weights"] == each["weights"] and alone["value"] == each["value"]
 
 
+def test_comparing_keeps_the_weights_of_groups(http: httpx.Client) -> None:
+    body = {"inputs": {"gradients": {"a": ROWS, "b": [[1.0], [-1.0]]}}}
+    params = {"per_group": True}
+    alone = post(http, "gradvac", body | {"params": params}).json()
+    compared = post(http, "compare", body | {"params": {"gradvac": params}}).json()
+    assert compared["methods"]["gradvac"]["group_weights"] == alone["group_weights"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size", "is_wide_enough"),
+    [
+        (torch.float16, 6e4, False),
+        (torch.float32, 3e38, False),
+        (torch.float32, 6e4, True),
+        (torch.float64, 3e38, True),
+    ],
+    ids=str,
+)
+def test_a_gradient_beyond_its_dtype_is_said(
+    http: httpx.Client, dtype: torch.dtype, size: float, is_wide_enough: bool
+) -> None:
+    codec = CODECS["application/vnd.safetensors"]
+    rows = torch.tensor([[size, 0.0], [size, 1.0]], dtype=dtype)
+    wide = torch.ones(2, 1, dtype=torch.float64)
+    body = codec.encode(Message({"gradients/a": rows, "gradients/b": wide}, {}))
+    headers = {"content-type": codec.media_type}
+    answer = http.post("/v1/multitask/pcgrad", content=body, headers=headers)
+    got = codec.decode(answer.content, 100)
+    assert bool(got.tensors["gradient.a"].isfinite().all()) is is_wide_enough
+    said = [(each["code"], each["detail"].split(":")[0]) for each in got.fields["warnings"]]
+    assert said == ([] if is_wide_enough else [("gradient_overflow", "gradient.a")])
+
+
 def test_comparing_losses_alone_leaves_out_what_needs_gradients(http: httpx.Client) -> None:
     got = post(http, "compare", {"inputs": {"losses": LOSSES}}).json()["methods"]
     reasons = {name: each["problem"]["code"] for name, each in got.items() if "problem" in each}

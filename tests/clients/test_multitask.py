@@ -6,8 +6,12 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import torch
 
-from lossd_client import AsyncClient, BadRequest, Client, Comparison
+from lossd_client import AsyncClient, BadRequest, Client, Comparison, LossdError, Term
+from lossd_client._calls import Answer
+from lossd_client._wire import encode, pack_all
+from lossd_client.multitask import read
 
 ROWS = np.array([[1.0, 0.5, -0.5], [-0.5, 1.0, 2.0], [0.3, -2.0, 0.1]])
 LOSSES = np.array([0.9, 2.5, 1.1])
@@ -70,3 +74,53 @@ def test_all_that_apply_are_compared(ask: Any, http: httpx.Client) -> None:
 def test_what_is_no_gramian_is_refused(ask: Any) -> None:
     with pytest.raises(BadRequest, match="negative eigenvalue"):
         ask("multitask", "mgda", gramian=np.array([[1.0, 2.0], [2.0, 1.0]]))
+
+
+def test_a_comparison_has_the_weights_of_groups(ask: Any) -> None:
+    groups = {"encoder": ROWS[:, :2], "head": ROWS[:, 2:]}
+    params = {"per_group": True}
+    alone = ask("multitask", "gradvac", gradients=groups, params=params)
+    found = ask("compare_multitask", gradients=groups, params={"gradvac": params})
+    compared = found.methods["gradvac"]
+    assert compared.weights is None and compared.group_weights.keys() == groups.keys()
+    for name, weights in alone.group_weights.items():
+        np.testing.assert_array_equal(compared.group_weights[name], weights)
+
+
+ORDER = [2, 0, 1]
+ORDERS = [[0, 1, 2], [2, 1, 0], [1, 2, 0]]
+
+
+@pytest.mark.parametrize("order", [ORDER, ORDERS], ids=["for_all", "for_each"])
+def test_a_permutation_may_be_nested_and_an_array(ask: Any, order: Any) -> None:
+    first = ask("multitask", "pcgrad", gradients=ROWS, permutation=order)
+    for same in (tuple(order), np.array(order), torch.tensor(order), list(map(np.array, order))):
+        again = ask("multitask", "pcgrad", gradients=ROWS, permutation=same)
+        np.testing.assert_array_equal(first.weights, again.weights)
+
+
+def test_a_permutation_of_other_than_integers_is_refused(ask: Any) -> None:
+    with pytest.raises(BadRequest) as caught:
+        ask("multitask", "pcgrad", gradients=ROWS[:2], permutation=[0.9, 1.2])
+    assert caught.value.at == "permutation"
+
+
+def test_options_may_be_numbers_and_arrays_of_numpy(ask: Any) -> None:
+    plain = ask("multitask", "rlw", losses=LOSSES, seed=3)
+    same = ask("multitask", "rlw", losses=LOSSES, seed=np.int64(3))
+    np.testing.assert_array_equal(plain.weights, same.weights)
+    weights = np.array([0.5, 2.0, 1.0])
+    fixed = ask("multitask", "fixed", losses=LOSSES, params={"weights": weights})
+    np.testing.assert_array_equal(fixed.weights, weights)
+    term = Term("mse", {"prediction": "x", "target": "y"}, weight=np.float32(0.5))
+    objective = ask("objective", [term], {"x": LOSSES, "y": LOSSES + 2.0}, step=np.int64(7))
+    assert objective.value == pytest.approx(2.0) and objective.step == 7
+
+
+@pytest.mark.parametrize("names", [["a", "a/b"], ["a/b", "a"]], ids=" then ".join)
+def test_a_name_that_is_a_tensor_and_a_group_is_unreadable(names: list[str]) -> None:
+    tensors = {f"gradient.{name}": np.ones(2) for name in names}
+    said = {"method": "equal", "certificate": {}, "params": {}, "warnings": []}
+    body = bytearray(b"".join(encode(pack_all(tensors), said)))
+    with pytest.raises(LossdError, match="both a tensor and a group"):
+        read(Answer(200, httpx.Headers(), memoryview(body)))

@@ -238,6 +238,32 @@ def test_where_all_gradients_are_zero_there_is_an_answer(method: str) -> None:
     assert answer.certificate.stationarity == 0.0
 
 
+WITH_ONE_ZERO = [
+    [[-0.001, 0.001], [0, 0], [1, 1]],
+    [[0, 0.2, -1.7], [0.8, -0.6, -1.2], [0.6, 1.3, 0.5], [0, 0, 0]],
+    [[1e-5, -2.0], [0, 0], [-3.0, 1e-4], [2.0, 2.5]],
+]
+
+
+@every_method
+@pytest.mark.parametrize("rows", WITH_ONE_ZERO, ids=["two", "three", "four"])
+def test_a_task_without_a_gradient_has_no_boundless_weight(method: str, rows: Any) -> None:
+    known = np.array(rows, np.float64)
+    answer = asked(method, Tasks(losses=np.ones(len(known)), gradients=known))
+    if answer.weights is not None:
+        sizes, held = np.abs(answer.weights), known.any(axis=1)
+        assert sizes[~held].max() <= 1e6 * max(1.0, float(sizes[held].max()))
+    if method in SOLVED and "pareto_stationary" not in {each.code for each in answer.warnings}:
+        assert answer.certificate.residual is not None and answer.certificate.residual <= 1e-8
+
+
+def test_gradients_that_cancel_to_rounding_leave_cagrad_in_its_ball() -> None:
+    rows = np.array([[-1e-15], [1.0]])
+    answer = asked("cagrad", Tasks(gradients=rows))
+    assert np.abs(answer.weights).max() <= 1e14
+    assert abs(float(answer.direction[0]) - 0.5) <= 0.5 * 0.5 * (1 + 1e-9)
+
+
 @pytest.mark.parametrize("method", ["nash_mtl", "fairgrad"])
 def test_where_no_bargain_exists_the_answer_is_a_stationary_point_and_says_so(method: str) -> None:
     rows = np.array([[1.0, 0.0], [-2.0, 0.0], [0.0, 1.0]])

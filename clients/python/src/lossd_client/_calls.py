@@ -11,7 +11,7 @@ import httpx
 
 from lossd_client._arrays import Packed
 from lossd_client._retry import read_retry_after_s
-from lossd_client._wire import MEDIA_TYPE, Parts, decode, encode
+from lossd_client._wire import MEDIA_TYPE, Parts, decode, encode, to_json
 from lossd_client.errors import ConnectionFailed, LossdError, TimedOut, from_problem
 from lossd_client.result import Result, Sent, result_of
 
@@ -102,7 +102,7 @@ def compute_request(loss: str, packed: Mapping[str, Packed], fields: Mapping[str
 
 def json_request(path: str, body: Mapping[str, Any]) -> Request:
     """A POST of JSON."""
-    text = json.dumps(body, allow_nan=False).encode()
+    text = to_json(body).encode()
     headers = {"content-type": "application/json", "content-length": str(len(text))}
     return Request("POST", path, [text], headers)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lossd_client._arrays import Packed
 from lossd_client._calls import Answer, Request, seconds_of
 from lossd_client._memory import Bytes
+from lossd_client._wire import to_json
 from lossd_client.result import Result, Sent, result_of
 
 DATATYPES: Mapping[str, str] = {
@@ -63,7 +64,7 @@ def infer_request(
         body["outputs"] = [{"name": name} for name in small] + [
             {"name": name, "parameters": place.parameters()} for name, place in outputs.items()
         ]
-    header = json.dumps(body, allow_nan=False).encode()
+    header = to_json(body).encode()
     tail = [one.buffer.reshape(-1).view(np.uint8).data
             for name, one in packed.items() if name not in inputs]  # fmt: skip
     headers = {
@@ -97,7 +98,7 @@ def _described(name: str, one: Packed, place: Place | None) -> dict[str, Any]:
 def _parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The other fields of a call; those that are no plain values as JSON text."""
     return {
-        name: json.dumps(value, allow_nan=False) if isinstance(value, dict | list) else value
+        name: to_json(value) if isinstance(value, dict | list) else value
         for name, value in fields.items()
     }
 

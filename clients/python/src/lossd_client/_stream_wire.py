@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from lossd_client._arrays import pack
+from lossd_client._wire import to_json
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 _MOST_READ_BYTES = 1 << 30  # of one part of an answer; no service makes one so large
@@ -23,7 +24,7 @@ def described(schema: Any, fields: Mapping[str, Any], shared: Mapping[str, Any])
 
     Raises `TypeError` for an input that holds no numbers.
     """
-    texts = {key: json.dumps(value, allow_nan=False) for key, value in fields.items()}
+    texts = {key: to_json(value) for key, value in fields.items()}
     if shared:
         texts["inputs"] = json.dumps({name: _tensor(name, x) for name, x in shared.items()})
     return schema.with_metadata(texts)

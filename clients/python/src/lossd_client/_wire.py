@@ -40,7 +40,7 @@ def encode(packed: Mapping[str, Packed], fields: Mapping[str, Any]) -> Parts:
     The parts after the first are the tensors' own memory.
     """
     entries: dict[str, Any] = {
-        "__metadata__": {key: json.dumps(value, allow_nan=False) for key, value in fields.items()}
+        "__metadata__": {key: to_json(value) for key, value in fields.items()}
     }
     at = 0
     for name, one in packed.items():
@@ -55,6 +55,22 @@ def encode(packed: Mapping[str, Packed], fields: Mapping[str, Any]) -> Parts:
     header += b" " * (-len(header) % _ALIGNMENT_BYTES)
     buffers = [one.buffer.reshape(-1).view(np.uint8).data for one in packed.values()]
     return [len(header).to_bytes(8, "little") + header, *buffers]
+
+
+def to_json(value: Any) -> str:
+    """JSON text of plain values, and of scalars and arrays of numpy or torch among them.
+
+    Raises `TypeError` for anything else, `ValueError` for NaN and infinities.
+    """
+    return json.dumps(value, allow_nan=False, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if callable(getattr(value, "tolist", None)):
+        return value.tolist()
+    if isinstance(value, Sequence):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} is no value that JSON has")
 
 
 def pack_all(inputs: Mapping[str, Any]) -> dict[str, Packed]:

@@ -1,6 +1,6 @@
 """Weights for the losses of several tasks, by a method of balancing them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
@@ -79,7 +79,8 @@ class TaskOptions(TypedDict, total=False):
     - `norms`: (K,), of the gradients, for methods that need no more of them.
     - `params`: the method's own. `state`: that of the last answer. Of a comparison both are by the
       methods' names.
-    - `seed`, `permutation`: all that is random follows them.
+    - `seed`, `permutation`: all that is random follows them; the permutation is one order of the
+      tasks, or one for each task.
     """
 
     losses: ArrayLike
@@ -90,15 +91,13 @@ class TaskOptions(TypedDict, total=False):
     params: Mapping[str, Any] | None
     state: Mapping[str, Any] | None
     seed: int | None
-    permutation: Sequence[int] | None
+    permutation: ArrayLike | None
 
 
 def ask(method: str, options: TaskOptions) -> Request:
     """The request for a method, or for `compare`. Raises `TypeError` for what is no array."""
     inputs = {key: x for key, x in options.items() if key in _INPUTS}
     said = {key: x for key, x in options.items() if key not in _INPUTS}
-    if said.get("permutation") is not None:
-        said["permutation"] = [int(each) for each in options["permutation"] or ()]
     body = encode(pack_all(given(inputs)), given(said))
     length = sum(len(part) for part in body)
     headers = {"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE, "content-length": str(length)}
@@ -159,6 +158,7 @@ def _from_json(said: Mapping[str, Any], tag: str) -> Balanced:
         params=said["params"],
         warnings=_warnings(said),
         param_gradients={k: np.array(x) for k, x in said.get("param_gradients", {}).items()},
+        group_weights={k: np.array(x) for k, x in said.get("group_weights", {}).items()},
         request_id=tag,
     )
 

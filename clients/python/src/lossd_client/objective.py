@@ -66,7 +66,7 @@ class Balance:
     terms: Sequence[str] | None = None
     params: Mapping[str, Any] | None = None
     seed: int | None = None
-    permutation: Sequence[int] | None = None
+    permutation: ArrayLike | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -111,13 +111,18 @@ def _rebuilt(tensors: dict[str, Array], fields: dict[str, Any], sent: Sent) -> d
 
 
 def nested(tensors: dict[str, Array], prefix: str) -> dict[str, Any]:
-    """The tensors named `prefix.<input>`, a group's as a dict."""
+    """The tensors named `prefix.<input>`, a group's as a dict.
+
+    Raises `ValueError` where one name is both a tensor's and a group's.
+    """
     found: dict[str, Any] = {}
     for name, array in tensors.items():
         head, _, rest = name.partition(".")
         if head != prefix:
             continue
         group, slash, member = rest.partition("/")
+        if group in found and isinstance(found[group], dict) != bool(slash):
+            raise ValueError(f"{prefix}.{group[:50]} is both a tensor and a group")
         if slash:
             found.setdefault(group, {})[member] = array
         else:

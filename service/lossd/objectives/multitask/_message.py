@@ -1,15 +1,18 @@
 """Messages to tasks, and answers to messages: the flat names that every format uses."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lossd.engine.reduce import gradient_overflow
 from lossd.errors import TooLarge, UnexpectedInput, WrongDtype, WrongShape
 from lossd.objectives.multitask._balance import Balanced
+from lossd.objectives.multitask._catalog import Arrays
 from lossd.objectives.multitask._tasks import MOST_TASKS, Array, Tasks
+from lossd.schema.call import Warned
 from lossd.wire import Message
 
 _ALONE = ("losses", "gramian", "gradients", "norms")
@@ -85,13 +88,18 @@ def _array(name: str, tensor: Tensor) -> Array:
 
 def to_fields(answer: Balanced) -> dict[str, Any]:
     """An answer without its direction, as JSON holds it."""
-    own = {name: x.tolist() for name, x in answer.param_gradients.items()}
     fields = _said(answer)
     fields["value"] = answer.value
     fields["weights"] = None if answer.weights is None else answer.weights.tolist()
-    if own:
-        fields["param_gradients"] = own
+    for holder, arrays in _held(answer).items():
+        if arrays:
+            fields[holder] = {name: x.tolist() for name, x in arrays.items()}
     return fields
+
+
+def _held(answer: Balanced) -> dict[str, Arrays]:
+    """The arrays that are answered below a name of their own."""
+    return {"param_gradients": answer.param_gradients, "group_weights": answer.group_weights}
 
 
 def _said(answer: Balanced) -> dict[str, Any]:
@@ -99,26 +107,32 @@ def _said(answer: Balanced) -> dict[str, Any]:
         "method": answer.method,
         "params": answer.params.model_dump(mode="json"),
         "certificate": answer.certificate.as_json(),
-        "warnings": [{"code": each.code, "detail": each.detail} for each in answer.warnings],
+        "warnings": _warnings(answer.warnings),
     }
     if answer.state is not None:
         fields["state"] = answer.state
     return fields
 
 
+def _warnings(warnings: Iterable[Warned]) -> list[dict[str, str]]:
+    return [{"code": each.code, "detail": each.detail} for each in warnings]
+
+
 def to_message(answer: Balanced, asked: Message) -> Message:
     """An answer laid out for the wire: the combined gradient has the shapes of what was posted."""
-    fields, tensors = _said(answer), {}
+    fields = _said(answer)
+    tensors: dict[str, Tensor] = {}
     if answer.weights is None:
         fields["weights"] = None
     else:
         tensors["weights"] = torch.from_numpy(np.ascontiguousarray(answer.weights))
     if answer.direction is not None:
-        tensors |= _gradient(answer.direction, asked)
-    for holder, arrays in (
-        ("param_gradients", answer.param_gradients),
-        ("group_weights", answer.group_weights),
-    ):
+        gradient = _gradient(answer.direction, asked)
+        # The direction is finite in float64: what is infinite does not fit its dtype.
+        infinite = {key: x.dtype for key, x in gradient.items() if x.isinf().any()}
+        fields["warnings"] += _warnings(gradient_overflow(*each) for each in infinite.items())
+        tensors |= gradient
+    for holder, arrays in _held(answer).items():
         for name, x in arrays.items():
             tensors[f"{holder}.{name}"] = torch.from_numpy(np.ascontiguousarray(x))
     if answer.value is None:

@@ -58,7 +58,8 @@ def cagrad(*, gramian: Array, count: int, params: CAGradParams) -> Solved:
     """The direction near the mean gradient along which the worst task gains most.
 
     Where a combination of the gradients is 0 and the ball holds directions without conflict, the
-    best of them gain nothing for some task; the one nearest the mean gradient is answered.
+    best of them gain nothing for some task; the one nearest the mean gradient is answered. A task
+    whose gradient is 0 has the weight 1/K.
     """
     mean, size = np.full(count, 1.0 / count), float(np.abs(gramian).max())
     if size == 0.0 or params.c == 0.0:
@@ -70,7 +71,10 @@ def cagrad(*, gramian: Array, count: int, params: CAGradParams) -> Solved:
         return Solved(weights=mean)
     point = _dual_point(columns, center, radius)
     norm = float(np.linalg.norm(columns @ point))
-    found = mean + radius / norm * point if norm > 0 else mean
+    # Of a sum that cancels to rounding the direction is not known.
+    is_known = norm > 1e-14 * float(np.linalg.norm(columns, axis=0).max())
+    found = mean + radius / norm * point if is_known else mean
+    found = np.where(np.diag(gramian) > 0, found, mean)  # of no gradient any weight would do
     if norm > 1e-6:
         return Solved(weights=found)
     # Near a stationary point the direction of g_w is rounding: what solves the problem better.
