@@ -25,6 +25,7 @@ from lossd.schema.call import Warned
 from lossd.schema.options import first_fault
 
 LARGEST_SEED = 2**53
+LARGEST_RESIDUAL = 1e-8  # of an equation that counts as solved
 MOST_COMPARED = 64  # tasks: of more all methods together take many seconds
 
 
@@ -152,8 +153,16 @@ def _solve(
         certificate=certificate,
         param_gradients=solved.gradients,
         group_weights=solved.group_weights,
-        warnings=(*warned, *solved.warnings),
+        warnings=(*warned, *solved.warnings, *_inexact(residual, solved.warnings)),
     )
+
+
+def _inexact(residual: float | None, known: tuple[Warned, ...]) -> tuple[Warned, ...]:
+    """A warning where the equation is not solved, unless the method itself says why."""
+    if residual is None or residual <= LARGEST_RESIDUAL or known:
+        return ()
+    detail = f"the method's equation is solved to {residual:.1e} only: the gradients depend on each"
+    return (Warned("inexact", f"{detail} other, or their norms are far apart"),)
 
 
 def _chance(spec: Method, tasks: Tasks, seed: Any, permutation: Any) -> dict[str, Any]:
