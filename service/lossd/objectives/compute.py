@@ -74,13 +74,15 @@ def compute_objective(objective: Objective, bench: Bench | None = None) -> Compu
         over = balancing.weights or {}
         weights = {name: x * over.get(name, 1.0) for name, x in weights.items()}
         state |= {"balance": balancing.answer.state} if balancing.answer.state else {}
+    instead = balancing.directions if balancing is not None else {}
     for name, gradients in own.items():
-        combined.add(gradients, weights[name])
+        of_method = instead if name in objective.tasks else {}
+        counted = {x: each for x, each in gradients.items() if x not in of_method}
+        combined.add(counted, weights[name])
     if not objective.compares:
         of_graph = {term.name: weights[term.name] for term in together}
         combined.add_last(bench.on_device(lambda: graph.backward(of_graph, objective.wrt)))
-    if balancing is not None:
-        combined.total |= balancing.directions
+    combined.add_last(instead)
     return _said(objective, results, weights, combined.total, own, state, balancing)
 
 
@@ -110,10 +112,15 @@ def _balanced(
 ) -> Balancing | None:
     if objective.balance is None:
         return None
-    values = {name: weighted(weights[name], results[name].value) for name in objective.tasks}
+    values = {
+        name: weighted(weights[name], results[name].value)
+        for name in objective.tasks
+        if weights[name] and results[name].value is not None
+    }
     shapes = {name: objective.tensors[name].shape for name in objective.shared}
-    with at_place("balance"):
-        return balanced(objective.balance, objective.shared, values, weights, own, shapes)
+    at = {term.name: term.at for term in objective.terms}
+    places = {name: at[name] for name in objective.tasks}
+    return balanced(objective.balance, places, objective.shared, values, weights, own, shapes)
 
 
 def _value(
@@ -203,7 +210,7 @@ class _Sum:
             else:
                 self.total[name] = held + x * weight
 
-    def add_last(self, gradients: Gradients) -> None:
+    def add_last(self, gradients: Mapping[str, Tensor]) -> None:
         """Add what may share memory with each other."""
         for name, x in gradients.items():
             held = self.total.get(name)

@@ -79,9 +79,9 @@ def parse_objective(message: Message, *, most_terms: int, most_elements: int) ->
 
 
 def _tasks(balance: Balance, shared: tuple[str, ...], terms: list[Term]) -> tuple[str, ...]:
-    """The names of the terms that are balanced, in the order of the terms."""
+    """The names of the terms that are balanced, in the order that is given, or of the terms."""
     if balance.terms is not None:
-        return tuple(term.name for term in terms if term.name in balance.terms)
+        return tuple(balance.terms)
     takes_all = not balance.needs_gradients
     return tuple(x.name for x in terms if takes_all or not {*shared}.isdisjoint(x.leaves))
 
