@@ -9,12 +9,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from lossd.errors import BadOption, LossdError, MissingInput, UnknownRoute
+from lossd.errors import BadOption, LossdError, MissingInput, TooLarge, UnknownRoute
 from lossd.objectives.gramian import products_of
 from lossd.objectives.multitask import Balanced, Tasks, balance, find
 from lossd.schema.named import within
 from lossd.schema.options import first_fault
 
+MOST_BALANCED = 64  # terms: of more some methods hold a lane for a second
 _OF_GRADIENTS = frozenset({"gramian", "gradients", "groups", "norms"})
 
 
@@ -68,6 +69,8 @@ def read_balance(said: Any, names: Sequence[str]) -> Balance | None:
         raise BadOption(
             err.message, at="method", expected=err.expected, got=found.method[:100]
         ) from err
+    if found.terms == []:
+        raise BadOption("no terms", at="terms", expected="names of terms", got="[]")
     for i, name in enumerate(found.terms or ()):
         if name not in names or name in (found.terms or ())[:i]:
             raise BadOption(
@@ -205,13 +208,27 @@ def _order_of_present(permutation: Any, present: Sequence[int], count: int) -> A
     return made if nested else made[0]
 
 
+def check_size(asked: Balance, tasks: Sequence[str], elements: int, most_elements: int) -> None:
+    """Raises `TooLarge` where the terms, or their gradients of so many elements, are too many."""
+    if len(tasks) > MOST_BALANCED:
+        expected, got = f"at most {MOST_BALANCED}", str(len(tasks))
+        raise TooLarge("too many terms to balance", at="terms", expected=expected, got=got)
+    if "gradients" in find(asked.method).needs and len(tasks) * elements > most_elements:
+        raise TooLarge(
+            f"{asked.method} holds the gradients of all terms, and they are too many elements",
+            at="method",
+            expected=f"at most {most_elements} (LOSSD_MAX_BATCH_ELEMENTS)",
+            got=str(len(tasks) * elements),
+        )
+
+
 def check_shared(shared: Sequence[str], asked: Balance) -> None:
     """Raises `MissingInput` where a method of gradients has none to compare."""
     if asked.needs_gradients and not shared:
         raise MissingInput(
-            f"{asked.method} compares gradients, and no two terms share a tensor",
+            f"{asked.method} compares gradients, and no tensor has gradients of two terms",
             at="shared",
-            expected="a tensor that a differentiable input of several terms takes",
+            expected="a differentiable tensor that several terms take, or, of one term, its name",
         )
 
 

@@ -1,7 +1,7 @@
 """An objective, start to end: values, weights, one combined gradient, and what is said of both."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from lossd.engine.blocks import is_cuttable
 from lossd.engine.compute import pick_kernel
 from lossd.engine.plain import rows_in
 from lossd.engine.reduce import gradient_overflows
+from lossd.errors import OutOfRange
 from lossd.objectives.balancing import Balancing, balanced
 from lossd.objectives.coefficients import Follower
 from lossd.objectives.gradients import Gradients, Graph, compute_apart
@@ -73,6 +74,7 @@ def compute_objective(objective: Objective, bench: Bench | None = None) -> Compu
     if balancing is not None:
         over = balancing.weights or {}
         weights = {name: x * over.get(name, 1.0) for name, x in weights.items()}
+        _check_weights(objective, weights)
         state |= {"balance": balancing.answer.state} if balancing.answer.state else {}
     instead = balancing.directions if balancing is not None else {}
     for name, gradients in own.items():
@@ -97,7 +99,7 @@ def _said(
 ) -> Computed:
     gradients = {name: _as_asked(objective, name, combined) for name in objective.wrt}
     value = _value(objective, weights, results, balancing)
-    warnings = (*_not_finite(value), *gradient_overflows(gradients))
+    warnings = (*_not_finite(value), *_not_finite_gradients(gradients))
     gramians = {}
     if objective.wants(*OF_EACH_TERM):
         gramians = {name: gramian_of(name, own) for name in objective.wrt}
@@ -157,6 +159,26 @@ def _filled(objective: Objective, term: Term, gradients: Gradients) -> Gradients
 
 def _not_finite(value: float) -> tuple[Warned, ...]:
     return () if math.isfinite(value) else (Warned("nonfinite_value", f"the value is {value}"),)
+
+
+def _not_finite_gradients(gradients: Mapping[str, Tensor]) -> Iterator[Warned]:
+    """A warning for each gradient that is not finite, whatever made it so."""
+    overflows = gradient_overflows(gradients)
+    yield from overflows
+    for name, x in gradients.items():
+        if not x.isfinite().all() and not any(y.detail.startswith(f"{name}: ") for y in overflows):
+            yield Warned("nonfinite_gradient", f"{name}: some gradients are not finite")
+
+
+def _check_weights(objective: Objective, weights: Mapping[str, float]) -> None:
+    """Raises `OutOfRange` where a term's weight times the method's is too large for float64."""
+    for term in objective.terms:
+        if not math.isfinite(weights[term.name]):
+            raise OutOfRange(
+                "the weight times that of the method is not finite",
+                at=f"{term.at}.weight",
+                expected="a weight of a size nearer to 1",
+            )
 
 
 def _goes_alone(term: Term, bench: Bench) -> bool:
