@@ -293,6 +293,8 @@ WHOLE: list[tuple[str, Any, int, str]] = [
      "params": {"c": "x"}}}, 422, "balance.params.c"),
     ("another method's state", {"terms": [CLS], "balance": {"method": "dwa", "state": {
      "method": "famo"}}}, 422, "balance.state.method"),
+    ("a state of a term that is none", {"terms": [5], "state": {"weights": {"0": {}}}}, 422,
+     "state.weights.0"),
     ("tensors are a list", {"tensors": [], "terms": [CLS]}, 400, "tensors"),
     ("inputs for tensors", {"inputs": TENSORS, "terms": [CLS]}, 422, "inputs"),
 ]  # fmt: skip

@@ -31,12 +31,19 @@ def test_the_weighted_value_comes_to_the_ratio_where_values_stay() -> None:
 @pytest.mark.parametrize(
     ("value", "other", "want"),
     [(0.0, 1.0, 5.0), (0.0, 0.0, 0.25), (1.0, 0.0, 0.25), (None, 1.0, 0.25), (1.0, None, 0.25),
-     (1e-300, 1e300, 5.0), (float("nan"), 1.0, 5.0), (float("inf"), 1.0, 0.25)],
+     (1e-300, 1e300, 5.0), (float("nan"), 1.0, 0.25), (float("inf"), 1.0, 0.25)],
 )  # fmt: skip
 def test_what_cannot_be_divided_is_at_a_bound(
     value: float | None, other: float | None, want: float
 ) -> None:
     assert RATIO.step(LossRatio(ratio=1.0, low=0.25, high=5.0), NEW, value, other)[0] == want
+
+
+@pytest.mark.parametrize("bad", [None, float("nan"), float("inf"), float("-inf")])
+def test_a_value_that_is_not_finite_leaves_the_averages_alone(bad: float | None) -> None:
+    before = LossRatioState(term=2.0, other=3.0)
+    weight, state = RATIO.step(LossRatio(ratio=1.0), before, bad, bad)
+    assert state == before and weight == 1.5
 
 
 @given(st.lists(st.tuples(values, values), max_size=5))

@@ -44,6 +44,7 @@ class ObjectiveRequest(ObjectiveOptions):
 
     tensors: dict[str, AnyTensor | dict[str, AnyTensor]]
     terms: list[ObjectiveTerm] = Field(min_length=1)
+    state: dict[str, Any] | None = Field(None, description="That of the last answer, as it came.")
     balance: Balance | None = None
 
 

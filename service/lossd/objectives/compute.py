@@ -1,7 +1,7 @@
 """An objective, start to end: values, weights, one combined gradient, and what is said of both."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from lossd.engine.blocks import is_cuttable
 from lossd.engine.compute import pick_kernel
 from lossd.engine.plain import rows_in
 from lossd.engine.reduce import gradient_overflows
+from lossd.errors import OutOfRange
 from lossd.objectives.balancing import Balancing, balanced
 from lossd.objectives.coefficients import Follower
 from lossd.objectives.gradients import Gradients, Graph, compute_apart
@@ -73,14 +74,17 @@ def compute_objective(objective: Objective, bench: Bench | None = None) -> Compu
     if balancing is not None:
         over = balancing.weights or {}
         weights = {name: x * over.get(name, 1.0) for name, x in weights.items()}
+        _check_weights(objective, weights)
         state |= {"balance": balancing.answer.state} if balancing.answer.state else {}
+    instead = balancing.directions if balancing is not None else {}
     for name, gradients in own.items():
-        combined.add(gradients, weights[name])
+        of_method = instead if name in objective.tasks else {}
+        counted = {x: each for x, each in gradients.items() if x not in of_method}
+        combined.add(counted, weights[name])
     if not objective.compares:
         of_graph = {term.name: weights[term.name] for term in together}
         combined.add_last(bench.on_device(lambda: graph.backward(of_graph, objective.wrt)))
-    if balancing is not None:
-        combined.total |= balancing.directions
+    combined.add_last(instead)
     return _said(objective, results, weights, combined.total, own, state, balancing)
 
 
@@ -95,7 +99,7 @@ def _said(
 ) -> Computed:
     gradients = {name: _as_asked(objective, name, combined) for name in objective.wrt}
     value = _value(objective, weights, results, balancing)
-    warnings = (*_not_finite(value), *gradient_overflows(gradients))
+    warnings = (*_not_finite(value), *_not_finite_gradients(gradients))
     gramians = {}
     if objective.wants(*OF_EACH_TERM):
         gramians = {name: gramian_of(name, own) for name in objective.wrt}
@@ -110,10 +114,15 @@ def _balanced(
 ) -> Balancing | None:
     if objective.balance is None:
         return None
-    values = {name: weighted(weights[name], results[name].value) for name in objective.tasks}
+    values = {
+        name: weighted(weights[name], results[name].value)
+        for name in objective.tasks
+        if weights[name] and results[name].value is not None
+    }
     shapes = {name: objective.tensors[name].shape for name in objective.shared}
-    with at_place("balance"):
-        return balanced(objective.balance, objective.shared, values, weights, own, shapes)
+    at = {term.name: term.at for term in objective.terms}
+    places = {name: at[name] for name in objective.tasks}
+    return balanced(objective.balance, places, objective.shared, values, weights, own, shapes)
 
 
 def _value(
@@ -150,6 +159,26 @@ def _filled(objective: Objective, term: Term, gradients: Gradients) -> Gradients
 
 def _not_finite(value: float) -> tuple[Warned, ...]:
     return () if math.isfinite(value) else (Warned("nonfinite_value", f"the value is {value}"),)
+
+
+def _not_finite_gradients(gradients: Mapping[str, Tensor]) -> Iterator[Warned]:
+    """A warning for each gradient that is not finite, whatever made it so."""
+    overflows = gradient_overflows(gradients)
+    yield from overflows
+    for name, x in gradients.items():
+        if not x.isfinite().all() and not any(y.detail.startswith(f"{name}: ") for y in overflows):
+            yield Warned("nonfinite_gradient", f"{name}: some gradients are not finite")
+
+
+def _check_weights(objective: Objective, weights: Mapping[str, float]) -> None:
+    """Raises `OutOfRange` where a term's weight times the method's is too large for float64."""
+    for term in objective.terms:
+        if not math.isfinite(weights[term.name]):
+            raise OutOfRange(
+                "the weight times that of the method is not finite",
+                at=f"{term.at}.weight",
+                expected="a weight of a size nearer to 1",
+            )
 
 
 def _goes_alone(term: Term, bench: Bench) -> bool:
@@ -203,7 +232,7 @@ class _Sum:
             else:
                 self.total[name] = held + x * weight
 
-    def add_last(self, gradients: Gradients) -> None:
+    def add_last(self, gradients: Mapping[str, Tensor]) -> None:
         """Add what may share memory with each other."""
         for name, x in gradients.items():
             held = self.total.get(name)

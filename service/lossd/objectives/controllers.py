@@ -1,5 +1,6 @@
 """Controllers: coefficients that follow the terms' own values. State in, state out, no step."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -53,7 +54,8 @@ class Controller:
     ) -> tuple[float, LossRatioState]:
         """The coefficient and the new state, of a term's value and another's.
 
-        A value that is null leaves its average as it is. While one of both is not known the
+        A value that is null or not finite leaves its average as it is. While one of both is not
+        known the
         coefficient is `low`; where the term's is 0 and the other's is not, `high`.
         """
         m = _average(state.term, value, at.momentum)
@@ -65,9 +67,9 @@ class Controller:
 
 
 def _average(old: float | None, value: float | None, momentum: float) -> float | None:
-    if value is None:
+    if value is None or not math.isfinite(value):
         return old
-    size = min(abs(value), 1e300) if value == value else 0.0
+    size = min(abs(value), 1e300)
     return size if old is None else momentum * old + (1.0 - momentum) * size
 
 

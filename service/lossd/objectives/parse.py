@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossd.errors import BadOption, LossdError, TooLarge, WrongShape
 from lossd.losses import LossSpec, Shared, find
-from lossd.objectives.balancing import Balance, check_shared, read_balance
+from lossd.objectives.balancing import Balance, check_shared, check_size, read_balance
 from lossd.objectives.coefficients import read_weight, scheduled
 from lossd.objectives.objective import Objective, ObjectiveOptions, Term
 from lossd.objectives.selection import Selection, parse_selection
@@ -43,6 +43,7 @@ def parse_objective(message: Message, *, most_terms: int, most_elements: int) ->
     all, and whatever is wrong with a term, with its place.
     """
     options = _options_of(message.fields)
+    _check_names(message)
     terms = message.fields.get("terms")
     if not isinstance(terms, list) or not terms:
         raise BadOption("no terms", at="terms", expected="a list of terms", got=repr(terms)[:100])
@@ -66,6 +67,11 @@ def parse_objective(message: Message, *, most_terms: int, most_elements: int) ->
             among = possible if asked is None else _named(message, possible, asked, "wrt")
             shared = _shared(message, balance, possible, among, found)
             check_shared(shared, balance)
+    tasks = () if balance is None else _tasks(balance, shared, found)
+    if balance is not None:
+        elements = sum(message.tensors[name].numel() for name in shared)
+        with at_place("balance"):
+            check_size(balance, tasks, elements, most_elements)
     wanted = {*wrt, *shared}
     return Objective(
         message.tensors,
@@ -74,16 +80,29 @@ def parse_objective(message: Message, *, most_terms: int, most_elements: int) ->
         {name: _dtype(options, dtype) for name, dtype in wrt.items()},
         balance,
         shared,
-        () if balance is None else _tasks(balance, shared, found),
+        tasks,
     )
 
 
 def _tasks(balance: Balance, shared: tuple[str, ...], terms: list[Term]) -> tuple[str, ...]:
-    """The names of the terms that are balanced, in the order of the terms."""
+    """The names of the terms that are balanced, in the order that is given, or of the terms."""
     if balance.terms is not None:
-        return tuple(term.name for term in terms if term.name in balance.terms)
+        return tuple(balance.terms)
     takes_all = not balance.needs_gradients
     return tuple(x.name for x in terms if takes_all or not {*shared}.isdisjoint(x.leaves))
+
+
+def _check_names(message: Message) -> None:
+    """Raises `BadOption` where a tensor is named like a group: an answer could not hold both."""
+    for name in message.tensors:
+        group, _, member = name.partition("/")
+        if member and group in message.tensors:
+            raise BadOption(
+                "both a tensor and a group have this name",
+                at=f"tensors.{group}"[:200],
+                expected="another name for one of them",
+                got=name[:100],
+            )
 
 
 def _dtype(options: ObjectiveOptions, own: torch.dtype) -> torch.dtype:
@@ -99,6 +118,9 @@ def _options_of(fields: Mapping[str, Any]) -> ObjectiveOptions:
         )
     except ValidationError as err:
         message, at, expected, got = first_fault(err, ObjectiveOptions)
+        if err.errors()[0]["type"] == "extra_forbidden":
+            known = sorted({"tensors", *_BODY, *ObjectiveOptions.model_fields})
+            expected = f"one of {', '.join(known)}"
         raise BadOption(message, at=at, expected=expected, got=got) from err
 
 

@@ -42,7 +42,7 @@ def to_messages(objective: Objective, computed: Computed) -> tuple[Message, dict
 def _of_term(objective: Objective, computed: Computed, term: Term) -> Message:
     result, weight = computed.results[term.name], computed.weights[term.name]
     said = to_message(term.call, result)
-    tensors = dict(said.tensors)
+    tensors = {name: _whole(objective, term, name, x) for name, x in said.tensors.items()}
     if objective.wants("rows") and term.rows is not None:
         tensors["selected"] = term.rows
     if objective.wants("term_gradients"):
@@ -59,6 +59,19 @@ def _of_term(objective: Objective, computed: Computed, term: Term) -> Message:
             tensors[f"shares.{name}"] = torch.tensor(share, dtype=torch.float64)
     scalars = {"weight": weight, "weighted_value": weighted(weight, result.value)}
     return Message(tensors, said.fields, scalars={**said.scalars, **scalars})
+
+
+def _whole(objective: Objective, term: Term, name: str, x: Tensor) -> Tensor:
+    """A new state in the shape of the posted one: rows that the term does not take stay."""
+    holder, _, key = name.partition(".")
+    if holder != "state" or term.rows is None or not term.has_rows(key):
+        return x
+    posted = objective.tensors[term.sources[key]] if key in term.sources else None
+    if posted is None:
+        return x
+    whole = posted.to(x.dtype, copy=True)
+    whole[term.rows] = x.reshape(len(term.rows), *whole.shape[1:])
+    return whole
 
 
 def _of_balance(balancing: Balancing) -> dict[str, Any]:

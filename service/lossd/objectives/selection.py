@@ -252,7 +252,7 @@ class _Parser:
 
 
 def _number_of(token: _Token) -> int | float:
-    if re.fullmatch(r"[+-]?\d{1,18}", token.text):
+    if re.fullmatch(r"[+-]?\d{1,20}", token.text):
         return int(token.text)
     number = float(token.text)
     if not np.isfinite(number):

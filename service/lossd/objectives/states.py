@@ -28,15 +28,15 @@ def with_states(
         )
     found = list(terms)
     for name, each in of_weights.items():
-        weight = found[names.index(name)].get("weight") if name in names else None
-        if not isinstance(weight, Mapping):
+        term = found[names.index(name)] if name in names else None
+        weight = term.get("weight") if isinstance(term, Mapping) else None
+        if not isinstance(term, Mapping) or not isinstance(weight, Mapping):
             raise BadOption(
                 "no term of that name has a weight that keeps a state",
                 at=f"weights.{name}"[:200],
                 expected="the terms of the call that answered it",
                 got=name[:100],
             )
-        term = found[names.index(name)]
         found[names.index(name)] = {**term, "weight": {"state": each, **weight}}
     if "balance" in state:
         if not isinstance(balance, Mapping):

@@ -83,8 +83,11 @@ def _named(message: Message, key: str, name: Any, at: str) -> Iterator[tuple[str
         for member, each in name.items():
             yield f"{key}/{member}", known(message, each, f"{at}.{member}"[:200])
         return
+    if isinstance(name, str) and name in message.tensors:
+        yield key, name
+        return
     members = members_of(message, name)
-    if members and name not in message.tensors:
+    if members:
         yield from ((f"{key}/{each[len(name) + 1 :]}", each) for each in members)
         return
     yield key, known(message, name, at)
