@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import torch
 
-from lossd.errors import BadOption, LossdError
+from lossd.errors import BadOption, LossdError, TooLarge
 from lossd.objectives.compute import Computed
-from objective_bodies import computed
+from objective_bodies import computed, objective_of
 
 TENSORS: dict[str, Any] = {
     "v": [1.0, 2.0], "up": [3.0, 1.0], "down": [-1.0, 0.0], "none": [0, 0], "u": [0.5],
@@ -96,3 +96,29 @@ def test_a_state_of_other_terms_or_another_order_is_refused(method: str) -> None
         with pytest.raises(LossdError) as caught:
             of(UP, DOWN, DECAY, method=method, terms=terms, state=state)
         assert (caught.value.code, caught.value.at) == ("bad_option", "balance.state.terms")
+
+
+def test_no_more_terms_are_balanced_than_a_lane_has_time_for() -> None:
+    many = [UP | {"name": f"t{i}"} for i in range(65)]
+    for terms, named, at in ((many, None, "balance.terms"), ([UP, DOWN], [], "balance.terms")):
+        with pytest.raises(LossdError) as caught:
+            of(*terms, method="pcgrad", **({} if named is None else {"terms": named}))
+        assert caught.value.at == at
+
+
+def test_gradients_that_a_method_holds_count_against_the_limit() -> None:
+    """Also of the terms that do not take a tensor."""
+    tensors = {"large": [0.0] * 1000, "target": [1.0] * 1000, "small": [0.0], "goal": [1.0]}
+    large = {"loss": "mse", "inputs": {"prediction": "large", "target": "target"}}
+    small = {"loss": "mse", "inputs": {"prediction": "small", "target": "goal"}}
+    body = {"tensors": tensors, "terms": [large] * 2 + [small] * 8, "wrt": ["large", "small"]}
+    objective_of(body | {"balance": {"method": "pcgrad"}}, 5000)
+    with pytest.raises(TooLarge) as caught:
+        objective_of(body | {"balance": {"method": "graddrop", "seed": 0}}, 5000)
+    assert caught.value.at == "balance.method"
+
+
+def test_weights_that_multiply_to_infinity_are_refused() -> None:
+    with pytest.raises(LossdError) as caught:
+        of(UP | {"weight": 1e308}, DOWN, method="fixed", params={"weights": [100.0, 1.0]})
+    assert caught.value.at.startswith("terms[0]")

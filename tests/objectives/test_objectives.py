@@ -9,10 +9,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from host_lane import HostLane
 from lossd.engine import Bench, Engine
-from lossd.errors import LossdError, OutOfMemory
+from lossd.errors import BadOption, LossdError, OutOfMemory
 from lossd.losses import CATALOG
 from lossd.objectives.compute import compute_objective
 from lossd.objectives.parse import parse_objective
+from lossd.objectives.reply import to_messages
 from lossd.wire import Message
 from objective_bodies import by_autograd, computed, objective_of
 
@@ -318,7 +319,33 @@ def test_weights_beyond_what_a_dtype_holds_make_no_bug(dtype: str) -> None:
     got = computed(BODY | {"terms": terms, "dtype": dtype, "outputs": OUTPUTS})
     assert got.value == float("inf") and not got.gradients["z"].isnan().any()
     assert got.gradients["z"].isinf().any() == (dtype == "float32")
-    assert [each.code for each in got.warnings] == ["nonfinite_value"]
+    codes = [each.code for each in got.warnings]
+    assert codes == ["nonfinite_value", *["nonfinite_gradient"] * (dtype == "float32")]
+
+
+def test_the_state_of_chosen_rows_comes_back_whole() -> None:
+    before = [[0.5, 0.5], [0.25, 0.75], [0.5, 0.5]]
+    tensors = {"z": [[2.0, 0.5], [0.1, 1.2], [0.4, -0.2]], "y": [0, 1, 1], "p": before}
+    term = {
+        "name": "elr",
+        "loss": "early_learning_regularization",
+        "inputs": {"logits": "z", "labels": "y", "running_probabilities": "p"},
+    }
+    all_rows = computed({"tensors": tensors, "terms": [term], "outputs": ["value"]})
+    some = {"tensors": tensors, "terms": [term | {"rows": "y > 0"}], "outputs": ["value"]}
+    objective = objective_of(some)
+    message = to_messages(objective, compute_objective(objective))[1]["elr"]
+    state = message.tensors["state.running_probabilities"]
+    whole = all_rows.results["elr"].extras["state.running_probabilities"]
+    assert torch.equal(state[0], torch.tensor(before[0])) and torch.equal(state[1:], whole[1:])
+
+
+def test_a_tensor_named_like_a_group_is_refused() -> None:
+    tensors = {"a": [1.0], "a/b": [2.0], "t": [0.0]}
+    term = {"loss": "mse", "inputs": {"prediction": "a", "target": "t"}}
+    with pytest.raises(BadOption) as caught:
+        computed({"tensors": tensors, "terms": [term]})
+    assert caught.value.at == "tensors.a"
 
 
 def test_an_objective_of_nothing_has_a_value_and_empty_gradients() -> None:

@@ -152,3 +152,10 @@ def test_it_is_bounded() -> None:
     with pytest.raises(BadOption, match="not an expression"):
         rows("labels > 0 or " * 100 + "labels > 0")
     assert parse_selection("labels in [1, 2, 3] or 0 < labels < 9", TENSORS).comparisons == 5
+
+
+def test_integers_of_nineteen_digits_are_compared_as_such() -> None:
+    tensors = {"big": torch.tensor([2**63 - 1, 2**63 - 2, 1])}
+    chosen = parse_selection(f"big == {2**63 - 1}", tensors).rows(tensors)
+    assert chosen.tolist() == [0]
+    assert parse_selection(f"big < {10**19}", tensors).rows(tensors).tolist() == [0, 1, 2]

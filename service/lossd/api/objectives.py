@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from lossd.api.body import BodyReader
-from lossd.api.calls import SMALL_BYTES, SMALL_ELEMENTS
+from lossd.api.calls import SMALL_ELEMENTS
 from lossd.api.clock import Clock
 from lossd.api.exchange import Answer, Handle, Incoming
 from lossd.engine import Admission, Bench, Engine
@@ -19,6 +19,7 @@ from lossd.wire import Body, Codec, Message, expand, reader_for, writer_for
 from lossd.wire.batches import decode_batch, parts_with
 
 PATH = "/v1/objectives"
+QUICK_BYTES = 8 * 1024  # of larger ones the terms take longer to read than a thread to begin
 router = APIRouter(prefix=PATH, tags=["objectives"])
 
 
@@ -54,7 +55,7 @@ class Objectives:
             in_place = reader.in_place and not encoding
             body = await self._bodies.read(incoming, lease, in_place=in_place)
             clock = Clock(incoming.seconds)
-            small = len(body) <= SMALL_BYTES and not encoding
+            small = len(body) <= QUICK_BYTES and not encoding
             job = (body, encoding, reader)
             parse, off_loop = self._parsed, self._engine.off_loop
             objective = parse(*job) if small else await off_loop(parse, *job)

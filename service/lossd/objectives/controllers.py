@@ -55,8 +55,7 @@ class Controller:
         """The coefficient and the new state, of a term's value and another's.
 
         A value that is null or not finite leaves its average as it is. While one of both is not
-        known the
-        coefficient is `low`; where the term's is 0 and the other's is not, `high`.
+        known the coefficient is `low`; where the term's is 0 and the other's is not, `high`.
         """
         m = _average(state.term, value, at.momentum)
         m_other = _average(state.other, other, at.momentum)
