@@ -113,6 +113,64 @@ def test_without_ids_rows_are_the_same_by_number_if_labels_agree() -> None:
     assert other["accuracy"]["paired"] is False and other["flips"] is None
 
 
+def test_few_rows_that_are_the_same_do_not_stand_for_all() -> None:
+    healthy = with_ids(ROWS, seed=1)
+    poor = with_ids(ROWS, first=ROWS, seed=2) | {"scores": outputs(ROWS, 6, skill=0)["scores"]}
+    kept = {key: np.concatenate([healthy[key][:300], poor[key][300:]]) for key in healthy}
+    found = compare(state(healthy), state(kept))
+    assert found["pairing"]["rows"] == 300 and found["pairing"]["paired"]
+    assert not found["pairing"]["covers"] and found["flips"]["changed"] == 0
+    for name in ("accuracy", "loss"):
+        assert found[name] == found["all_rows"][name] and not found[name]["paired"]
+    assert found["accuracy"]["interval"][1] < -0.3 and found["confidence"] is None
+    assert all(each["accuracy"]["difference"] < -0.3 for each in found["per_class"]["listed"])
+    assert "do not stand for all rows" in found["sentences"][1]
+
+
+def test_few_new_rows_do_not_hide_behind_pairs() -> None:
+    new = with_ids(150, first=ROWS, seed=2)
+    new["scores"][np.arange(150), new["labels"]] = -50
+    kept = {key: np.concatenate([A[key][150:], new[key]]) for key in A}
+    found = compare(state(A), state(kept))
+    assert found["pairing"]["covers"]
+    assert found["accuracy"] == found["all_rows"]["accuracy"]
+    assert found["loss"] == found["all_rows"]["loss"]
+
+
+def test_a_class_of_new_rows_is_not_compared_by_its_few_old_ones() -> None:
+    of_one = np.flatnonzero(A["labels"] == 1)
+    few = np.setdiff1d(np.arange(ROWS), of_one[120:])  # of 120 rows, 60 will be others
+    a = some(A, few)
+    b = a | {"ids": a["ids"].copy(), "scores": a["scores"].copy()}
+    at = np.flatnonzero(a["labels"] == 1)[:60]
+    b["ids"][at] += ROWS
+    b["scores"][at, 1] = -50
+    found = compare(state(a), state(b))
+    assert found["pairing"]["covers"]
+    each = {one["class"]: one["accuracy"] for one in found["per_class"]["listed"]}
+    assert each["1"]["difference"] < -0.3 and not each["1"]["paired"] and each["2"]["paired"]
+
+
+def test_other_rows_of_the_same_ids_are_not_the_same_rows() -> None:
+    found = compare(state(A), state(with_ids(ROWS, seed=5)))
+    assert not found["pairing"]["paired"] and found["flips"] is None
+    assert "have another label" in found["sentences"][0]
+
+
+def test_other_rows_without_ids_are_not_the_same_where_both_files_are_sorted() -> None:
+    both = []
+    for seed in (1, 2):
+        fields = outputs(ROWS, 5, seed=seed)
+        labels = np.arange(ROWS) * 5 // ROWS
+        scores = np.random.default_rng(seed).normal(size=(ROWS, 5))
+        scores[np.arange(ROWS), labels] += 2
+        both.append(audited(Setup(), fields | {"labels": labels, "scores": scores}).state())
+    found = compare(*both)
+    assert not found["pairing"]["paired"] and found["flips"] is None
+    assert "unrelated" in found["sentences"][0]
+    assert compare(both[0], both[0])["pairing"]["covers"]
+
+
 UNPAIRED = {
     "other ids": lambda: (state(A), state(with_ids(ROWS, first=ROWS, seed=3))),
     "ids of another kind": lambda: (state(A), state(A | {"ids": A["ids"].astype(np.str_)})),

@@ -181,6 +181,22 @@ def test_too_few_rows_are_inconclusive_and_say_what_would_show() -> None:
     assert flipped.verdict in ("pass", "inconclusive")
 
 
+def test_a_drop_is_not_hidden_by_the_rows_that_stayed() -> None:
+    a = outputs(3_000, 4, skill=3.0) | {"ids": np.arange(3_000)}
+    b = {key: each.copy() for key, each in a.items()}
+    b["ids"][200:] += 3_000
+    b["scores"][200:] = outputs(2_800, 4, seed=8, skill=0.0)["scores"]
+    first, second = (audited(Setup(has_ids=True), each).state() for each in (a, b))
+    gates = gates_of(
+        {
+            PATH: {"max_drop": 0.02, "statistical": True},
+            "loss.mean": {"max_rise": 0.05, "statistical": True},
+        }
+    )
+    judged = judge(report_of(second), gates, report_of(first), compare(first, second))
+    assert [each.verdict for each in judged.gates] == ["fail", "fail"]
+
+
 @pytest.mark.parametrize(
     ("gate", "before", "verdict"),
     [

@@ -25,8 +25,9 @@ _EXAMPLES = 10
 def compare(a: State, b: State) -> dict[str, Any]:
     """What changed from `a`, the baseline, to `b`, the candidate: JSON values.
 
-    Rows that both have are found by their ids in the `sample` of each, and compared pair by pair;
-    where there are none, `accuracy` and `loss` are of different rows (`paired` says which).
+    Rows that both have are found by their ids in the `sample` of each, and compared pair by pair
+    where they are nearly all rows of both; else `accuracy` and `loss` are of all rows, as different
+    ones (`paired` says which). `flips` are of rows that both have, however few.
     `all_rows` is of all rows of both, never paired. Raises `BadOption` where the two cannot be
     compared: other classes, no rows.
     """
@@ -51,8 +52,9 @@ def compare(a: State, b: State) -> dict[str, Any]:
         "class_shares": _class_shares(a, b),
     }
     if pairs.paired:
+        assert a.classes is not None
         names = a.setup.classes or b.setup.classes
-        found |= _of_pairs(pairs, same_loss, names)
+        found |= _of_pairs(pairs, same_loss, a.classes, names, found)
     return found | {"sentences": sentences(found)}
 
 
@@ -80,11 +82,25 @@ def _check(a: State, b: State) -> None:
         )
 
 
-def _of_pairs(pairs: Pairs, same_loss: bool, names: Sequence[str] | None) -> dict[str, Any]:
+def _of_pairs(
+    pairs: Pairs,
+    same_loss: bool,
+    classes: int,
+    names: Sequence[str] | None,
+    apart: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What pairs say; of accuracy, loss and confidence only where they stand for `apart`."""
     predicted, labels = pairs.columns("predicted"), pairs.columns("label")[0]
     right_a, right_b = (each == labels for each in predicted)
     only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
     both = int((right_a & right_b).sum())
+    flips = {
+        "changed": int((predicted[0] != predicted[1]).sum()),
+        "right_to_wrong": _flips(pairs, right_a & ~right_b),
+        "wrong_to_right": _flips(pairs, right_b & ~right_a),
+    }
+    if not pairs.covers:
+        return {"flips": flips}
     shares = of_paired_shares(both, only_a, only_b, len(labels) - both - only_a - only_b)
     assert shares is not None
     accuracy = shares.as_json() | {
@@ -93,22 +109,30 @@ def _of_pairs(pairs: Pairs, same_loss: bool, names: Sequence[str] | None) -> dic
         "mid_p": mid_p(only_a, only_b),
     }
     confidence = of_paired_numbers(*pairs.columns("confidence"))
+    loss = _loss(pairs) if same_loss else None
     return {
-        "accuracy": accuracy,
-        "loss": _loss(pairs) if same_loss else None,
+        "accuracy": accuracy if _fits(accuracy, apart["accuracy"]) else apart["accuracy"],
+        "loss": loss if _fits(loss, apart["loss"]) else apart["loss"],
         "confidence": None if confidence is None else confidence.as_json(),
-        "flips": {
-            "changed": int((predicted[0] != predicted[1]).sum()),
-            "right_to_wrong": _flips(pairs, right_a & ~right_b),
-            "wrong_to_right": _flips(pairs, right_b & ~right_a),
-        },
+        "flips": flips,
         "per_class": groups.of_paired_classes(
             labels,
             (right_a, right_b),
             pairs.columns("loss") if same_loss else None,
             lambda k: str(k) if names is None else names[k],
+            pairs.covered(classes),
+            apart["per_class"],
         ),
     }
+
+
+def _fits(paired: Mapping[str, Any] | None, apart: Mapping[str, Any] | None) -> bool:
+    """Whether the few rows that are no pairs leave the change where pairs say that it is."""
+    if paired is None or apart is None:
+        return paired is not None
+    low, high = paired["interval"]
+    slack = 1e-9 * (abs(apart["baseline"]) + abs(apart["candidate"]))
+    return bool(low - slack <= apart["difference"] <= high + slack)
 
 
 def _loss(pairs: Pairs) -> dict[str, Any] | None:

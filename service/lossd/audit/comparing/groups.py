@@ -44,12 +44,16 @@ def of_paired_classes(
     right: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     losses: tuple[NDArray[np.float64], NDArray[np.float64]] | None,
     name_of: Callable[[int], str],
+    covered: NDArray[np.bool_],
+    apart: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Of the classes of rows that both audits have, pair by pair."""
+    """Of the classes of rows that both audits have, pair by pair; others as `apart` has them."""
     order = np.argsort(labels, kind="stable")
     classes, starts = np.unique(labels[order], return_index=True)
     found = []
     for k, rows in zip(classes.tolist(), np.split(order, starts[1:]), strict=True):
+        if not covered[k]:
+            continue
         head: dict[str, Any] = {
             "class": name_of(k),
             "count": [len(rows)] * 2,
@@ -63,7 +67,12 @@ def of_paired_classes(
                 finite = np.isfinite(x) & np.isfinite(y)
                 head["mean_loss"] = _json(of_paired_numbers(x[finite], y[finite]))
         found.append(head)
-    return _listed(found, "class") | {"only_baseline": [], "only_candidate": []}
+    names = {each["class"] for each in found}
+    found += [each for each in (apart or {}).get("listed", ()) if each["class"] not in names]
+    only = ("only_baseline", "only_candidate")
+    return _listed(found, "class") | {
+        key: [each for each in (apart or {}).get(key, ()) if each not in names] for key in only
+    }
 
 
 def _paired_accuracy(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> Difference | None:

@@ -1,5 +1,6 @@
 """Rows of two audits that are the same, found by their ids."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,10 @@ from lossd.audit.pieces import Kept
 from lossd.audit.state import State
 
 _LEAST = 2
-_MOST_RELABELLED = 0.01  # of rows known by their number: more are not the same rows
+_MOST_RELABELLED = {"row numbers": 0.01, "ids": 0.5}  # more are not the same rows
+# What pairs must be to stand for all rows of both.
+_LEAST_SHARE, _LEAST_PAIRS, _MOST_OTHER_LABELS = 0.95, 30, 0.05
+_RELATED = 4.0  # in standard errors of a correlation of nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +32,27 @@ class Pairs:
     at_b: NDArray[np.int64]
     reason: str | None
     note: Mapping[str, Any]
+    labels: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None  # of all rows looked at
 
     @property
     def paired(self) -> bool:
         """Whether there are any."""
         return self.reason is None
+
+    @property
+    def covers(self) -> bool:
+        """Whether they are nearly all rows of both, so that what is said of them is of both."""
+        return self.paired and bool(self.note["covers"])
+
+    def covered(self, classes: int) -> NDArray[np.bool_]:
+        """Of which classes they are nearly all rows in both."""
+        assert self.labels is not None
+        n, a, b = (
+            np.bincount(each, minlength=classes)
+            for each in (self.columns("label")[0], *self.labels)
+        )
+        covered: NDArray[np.bool_] = n >= _LEAST_SHARE * np.maximum(a, b)
+        return covered
 
     def columns(self, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
         """A column of the baseline's rows and of the candidate's."""
@@ -79,10 +99,28 @@ def pair(a: State, b: State) -> Pairs:
     unique_a, unique_b = len(np.unique(of_a.ids[in_a])), len(np.unique(of_b.ids[in_b]))
     common = unique_a + unique_b - union
     by = "ids" if a.setup.has_ids else "row numbers"
+    shares = [common / max(unique_a, 1), common / max(unique_b, 1)]
+    found = Pairs(
+        of_a,
+        of_b,
+        at_a[same],
+        at_b[same],
+        None,
+        {},
+        (of_a.column("label")[in_a], of_b.column("label")[in_b]),
+    )
     reason = _doubt(len(shared), int(same.sum()), by)
+    if reason is None and by == "row numbers" and not _related(found):
+        reason = (
+            "rows have no ids, and how sure the two models are under the same row number is"
+            " unrelated: other rows"
+        )
+    few = len(same) - same.sum() <= _MOST_OTHER_LABELS * len(same)
+    enough = min(shares) >= _LEAST_SHARE and same.sum() >= _LEAST_PAIRS
     note = {
         "paired": reason is None,
         "reason": reason,
+        "covers": bool(reason is None and few and enough),
         "by": by,
         "rows": int(same.sum()),
         "complete": whole_a and whole_b,
@@ -95,7 +133,7 @@ def pair(a: State, b: State) -> Pairs:
         "labels_differ": int(len(same) - same.sum()),
         "repeated_ids": int(len(in_a) - unique_a + len(in_b) - unique_b),
     }
-    return Pairs(of_a, of_b, at_a[same], at_b[same], reason, note)
+    return dataclasses.replace(found, reason=reason, note=note)
 
 
 def _obstacle(a: State, b: State, of_a: Kept | None, of_b: Kept | None) -> str | None:
@@ -112,9 +150,29 @@ def _obstacle(a: State, b: State, of_a: Kept | None, of_b: Kept | None) -> str |
 def _doubt(matching: int, alike: int, by: str) -> str | None:
     if matching < _LEAST or alike < _LEAST:
         return f"fewer than two rows have the same {by} and label in both"
-    if by == "row numbers" and matching - alike > _MOST_RELABELLED * matching:
+    if matching - alike > _MOST_RELABELLED[by] * matching:
+        if by == "ids":
+            return "most rows of the same id have another label: other rows"
         return "rows have no ids, and labels under the same row number differ: other rows"
     return None
+
+
+def _related(pairs: Pairs) -> bool:
+    """Whether two models agree, within each label, on which rows are hard.
+
+    Files of other rows may have equal labels under the same number, as where both are sorted.
+    """
+    labels = pairs.columns("label")[0]
+    _, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    within = []
+    for predicted, sure in zip(
+        pairs.columns("predicted"), pairs.columns("confidence"), strict=True
+    ):
+        x = np.where(predicted == labels, sure, -sure)
+        within.append(x - (np.bincount(places, x) / counts)[places])
+    x, y = within
+    size = float(np.sqrt((x * x).sum() * (y * y).sum()))
+    return bool(size > 0 and (x * y).sum() / size > _RELATED / np.sqrt(len(x)))
 
 
 def _within(sample: Kept, end: Any) -> NDArray[np.int64]:

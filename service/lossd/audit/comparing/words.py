@@ -34,6 +34,11 @@ def _of_pairing(found: Mapping[str, Any]) -> Iterator[str]:
         f" {rows['baseline']} in the baseline and {rows['candidate']} in the candidate;"
         f" {percent(pairing['jaccard'])} of all {pairing['by']} are in both."
     )
+    if not pairing["covers"]:
+        yield (
+            "They do not stand for all rows of both, so that accuracy and loss are compared as of"
+            " different rows."
+        )
     if pairing["labels_differ"]:
         yield f"{pairing['labels_differ']} more have other labels now and are left out."
 
@@ -50,9 +55,9 @@ def _of_accuracy(found: Mapping[str, Any]) -> Iterator[str]:
         " would be told from chance."
     )
     whole = found["all_rows"]["accuracy"]
-    if each["paired"] and whole is not None and not found["pairing"]["complete"]:
+    if each["paired"] and whole is not None and whole["rows"] != each["rows"]:
         before, after = _fine(whole["baseline"]), _fine(whole["candidate"])
-        yield f"Of all rows of both, not of the sample alone, it went from {before} % to {after} %."
+        yield f"Of all rows of both, not of these alone, it went from {before} % to {after} %."
     flips = found["flips"]
     if flips is not None:
         lost, won = flips["right_to_wrong"], flips["wrong_to_right"]
