@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+from safetensors.numpy import save_file
 
 from cli.prediction_files import (
     FORMATS,
@@ -30,6 +31,7 @@ from cli.prediction_files import (
     write_parquet,
 )
 from lossd.cli.predictions import texts
+from lossd.cli.predictions._source import BATCH_BYTES, cut
 
 
 def _one_bad(column: str, row: int, value: Any) -> Any:
@@ -365,3 +367,52 @@ def test_classes_in_another_order_than_the_columns_are_refused(
     words = ("--logits", "p_*", "--classes", classes)
     code, out, err = lossd(capsys, "audit", tmp_path / "p.parquet", *words)
     assert (code, out) == (3, "") and "another order" in err and "cat,dog,eel,fox" in err
+
+
+def _wide_npz(path: Path) -> None:
+    np.savez_compressed(path, logits=np.zeros((2, 1_000_001), np.float32), label=np.zeros(2, int))
+
+
+def _long_npz(path: Path) -> None:
+    np.savez_compressed(path, logits=np.zeros((1, 2)), label=np.array(["x" * 4_000_001]))
+
+
+def _wide_safetensors(path: Path) -> None:
+    logits = np.zeros((2, 1_000_001), np.float32)
+    save_file({"logits": logits, "label": np.zeros(2, np.int64)}, path)
+
+
+def _wide_parquet(path: Path) -> None:
+    ends = np.arange(3) * 1_000_001
+    logits = pa.LargeListArray.from_arrays(ends, pa.array(np.zeros(ends[-1], np.float32)))
+    pq.write_table(pa.table({"logits": logits, "label": [0, 1]}), path)
+
+
+@pytest.mark.parametrize(
+    ("ending", "write", "says"),
+    [
+        ("npz", _wide_npz, "logits has 1000001 columns"),
+        ("npz", _long_npz, "a row of label is larger than"),
+        ("safetensors", _wide_safetensors, "logits has 1000001 columns"),
+        ("parquet", _wide_parquet, "has more than 1000000 values a row"),
+    ],
+)
+def test_rows_wider_than_scores_can_be_are_refused_by_what_the_file_says_of_itself(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    ending: str,
+    write: Callable[[Path], None],
+    says: str,
+) -> None:
+    path = tmp_path / f"p.{ending}"
+    write(path)
+    code, out, err = lossd(capsys, "audit", path)
+    assert (code, out) == (3, "")
+    assert str(path) in err and says in err
+
+
+def test_one_long_id_makes_blocks_of_fewer_rows() -> None:
+    ids = ["x" * 200, *map(str, range(99_999))]
+    pieces = list(cut(7, pa.RecordBatch.from_pydict({"id": ids})))
+    assert all(4 * 200 * piece.num_rows <= BATCH_BYTES for _, piece in pieces)
+    assert [each for _, piece in pieces for each in piece.column("id").to_pylist()] == ids

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from safetensors import SafetensorError
 
+from lossd.cli.predictions.values import MOST_TEXT, decoded
 from lossd.errors import UnreadableBody
 
 BATCH_BYTES = 8 << 20  # of columns that are in memory at once
@@ -66,6 +68,17 @@ def _one_line(said: object) -> str:
 
 def cut(first: int, batch: Any) -> Iterator[tuple[int, Any]]:
     """A batch in pieces of about `BATCH_BYTES` at most, with their first rows."""
-    rows = min(MOST_ROWS, max(1, batch.num_rows * BATCH_BYTES // max(batch.nbytes, 1)))
+    # As NumPy text, every row takes as much as the longest one, at 4 bytes a character.
+    as_text = max((4 * _longest(each) for each in batch.columns), default=0) * batch.num_rows
+    most_bytes = max(batch.nbytes, as_text, 1)
+    rows = min(MOST_ROWS, max(1, batch.num_rows * BATCH_BYTES // most_bytes))
     for start in range(0, batch.num_rows, rows):
         yield first + start, batch.slice(start, rows)
+
+
+def _longest(column: Any) -> int:
+    """Characters of the longest text; longer ids are refused."""
+    column = decoded(column)
+    if not pa.types.is_string(column.type) and not pa.types.is_large_string(column.type):
+        return 0
+    return min(pc.max(pc.utf8_length(column)).as_py() or 0, MOST_TEXT)

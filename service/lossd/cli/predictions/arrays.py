@@ -11,9 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from safetensors import safe_open
 
+from lossd.audit.chunk import MOST_CLASSES
 from lossd.cli.predictions._source import BATCH_BYTES, MOST_ROWS, Batches, Kinds, Source
 
 _SUFFIX = ".npy"
+_MOST_ROW_BYTES = 16 * MOST_CLASSES  # of one array, of the widest numbers
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -32,6 +34,9 @@ def open_npz(path: Path) -> Iterator[Source]:
         def read(kinds: Kinds, mine: Callable[[], bool]) -> Batches:
             wanted = {name: headers[name] for name in kinds}
             rows = _rows({name: shape for name, (shape, _, _) in wanted.items()})
+            for name, (shape, _, dtype) in wanted.items():
+                if dtype.itemsize * int(np.prod(shape[1:])) > _MOST_ROW_BYTES:
+                    raise ValueError(f"a row of {name} is larger than {_MOST_ROW_BYTES} bytes")
             bytes_each = sum(
                 dtype.itemsize * int(np.prod(shape[1:])) for shape, _, dtype in wanted.values()
             )
@@ -77,6 +82,8 @@ def _rows(shapes: Shapes) -> int:
     for name, shape in shapes.items():
         if not 1 <= len(shape) <= 2:
             raise ValueError(f"{name} has the shape {shape}; expected (rows,) or (rows, columns)")
+        if max(shape[1:], default=0) > MOST_CLASSES:
+            raise ValueError(f"{name} has {shape[1]} columns; expected {MOST_CLASSES} at most")
     found = {shape[0] for shape in shapes.values()}
     if len(found) != 1:
         said = ", ".join(f"{name} {shape[0]}" for name, shape in shapes.items())

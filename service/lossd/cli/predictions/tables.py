@@ -10,6 +10,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 from pyarrow.fs import LocalFileSystem
 
+from lossd.audit.chunk import MOST_CLASSES
 from lossd.cli.predictions._source import (
     BATCH_BYTES,
     MOST_ROWS,
@@ -61,10 +62,28 @@ def _root(names: list[str], path: str) -> int:
 
 def _batches_of_group(file: Any, group: int, columns: list[str]) -> Iterator[Any]:
     chosen = {"row_groups": [group], "columns": columns}
-    probe = next(file.iter_batches(batch_size=_PROBE_ROWS, **chosen), None)
+    probe_rows = _probe_rows(file.metadata.row_group(group), set(columns))
+    probe = next(file.iter_batches(batch_size=probe_rows, **chosen), None)
     if probe is not None and probe.num_rows:
         rows = BATCH_BYTES * probe.num_rows // max(probe.nbytes, 1)
         yield from file.iter_batches(batch_size=min(max(rows, 1), MOST_ROWS), **chosen)
+
+
+def _probe_rows(group: Any, columns: set[str]) -> int:
+    """Rows to learn the width of rows by: fewer where the file says that they are wide.
+
+    Raises `ValueError` for more values a row than scores can have.
+    """
+    rows: int = max(group.num_rows, 1)
+    values: int = 0
+    for i in range(group.num_columns):
+        column = group.column(i)
+        if column.path_in_schema in columns:
+            if column.num_values > rows * MOST_CLASSES:
+                name = column.path_in_schema
+                raise ValueError(f"{name} has more than {MOST_CLASSES} values a row")
+            values += column.num_values
+    return min(_PROBE_ROWS, max(1, BATCH_BYTES * rows // max(8 * values, 1)))
 
 
 @contextmanager
