@@ -41,7 +41,8 @@ def verdicts(report: Report, gates: dict[str, Any], *more: Any) -> list[str]:
         ({"min": ACCURACY + 0.001, "statistical": True}, "inconclusive"),
         ({"min": ACCURACY + 0.1, "statistical": True}, "fail"),
         ({"min": ACCURACY - 0.001, "statistical": True}, "pass"),
-        ({"warn_min": ACCURACY + 0.001, "statistical": True}, "inconclusive"),
+        ({"warn_min": ACCURACY + 0.001, "statistical": True}, "warn"),
+        ({"min": ACCURACY + 0.001, "statistical": True, "on_fail": "warn"}, "warn"),
     ],
 )
 def test_bounds(gate: dict[str, Any], verdict: str) -> None:
@@ -76,7 +77,7 @@ def test_paths_lead_to_numbers(path: str) -> None:
     [
         ("accuracy.top1.value", "top_1"),
         ("accurracy.top_1.value", "accuracy"),
-        ("per_slice.columns.country.values.ptt.accuracy", "pt"),
+        ("per_slice.columns.county.values.pt.accuracy", "country"),
         ("per_class.classes.*.acuracy", "accuracy"),
         ("accuracy.top_1", "value"),
         ("loss.mean.value", "nothing"),
@@ -126,6 +127,35 @@ def test_groups_of_few_rows_may_be_left_out() -> None:
     assert len(found) == sum(count >= 200 for count in counts)
     none = judge(REPORT, gates_of({path: {"min": 1.1, "least_rows": 10_000}})).gates
     assert [each.verdict for each in none] == ["inconclusive"]
+
+
+def test_what_todays_rows_do_not_have_is_inconclusive() -> None:
+    path = "per_slice.columns.country.values.us.accuracy"
+    (found,) = judge(REPORT, gates_of({path: {"min": 0.5}})).gates
+    assert found.verdict == "inconclusive" and path in found.sentence
+
+
+def test_an_infinite_loss_is_above_every_bound() -> None:
+    z = np.zeros((200, 3))
+    z[::4, 0] = -np.inf
+    audit = audited(Setup(), {"scores": z, "labels": np.zeros(200, np.int64)})
+    gates = {"loss.mean": {"max": 1e9}, "loss.maximum": {"max": 1e9}, "loss.minimum": {"max": 9.0}}
+    assert verdicts(audit.report(), gates) == ["fail", "fail", "pass"]
+
+
+def test_a_path_of_many_stars_is_matched_in_one_way() -> None:
+    audit = audited(
+        Setup(slices=("s",)),
+        {
+            "scores": np.eye(2)[np.zeros(60, int)],
+            "labels": np.zeros(60, np.int64),
+            "slices": {"s": np.array(["a" * 250, "b"])[np.arange(60) % 2]},
+        },
+    )
+    path = "per_slice.columns.s.values." + "*a" * 12 + "*b.accuracy"
+    assert verdicts(audit.report(), {path: {"min": 0.5}}) == ["inconclusive"]
+    other = "per_slice.columns.s.values.a*a*a.accuracy"
+    assert verdicts(audit.report(), {other: {"min": 0.5}}) == ["pass"]
 
 
 def test_many_that_fail_are_counted_beyond_a_bound() -> None:

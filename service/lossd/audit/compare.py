@@ -137,10 +137,10 @@ def _fits(paired: Mapping[str, Any] | None, apart: Mapping[str, Any] | None) -> 
 
 def _loss(pairs: Pairs) -> dict[str, Any] | None:
     x, y = pairs.columns("loss")
-    finite = np.isfinite(x) & np.isfinite(y)
-    found = of_paired_numbers(x[finite], y[finite])
-    left_out = {"infinite": int(len(x) - finite.sum())}
-    return None if found is None else found.as_json() | left_out
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return None  # without some rows it would be of the others, and the worst would not count
+    found = of_paired_numbers(x, y)
+    return None if found is None else found.as_json() | {"infinite": 0}
 
 
 def _flips(pairs: Pairs, which: NDArray[np.bool_]) -> dict[str, Any]:

@@ -64,8 +64,8 @@ def of_paired_classes(
             head["accuracy"] = _json(_paired_accuracy(right[0][rows], right[1][rows]))
             if losses is not None:
                 x, y = losses[0][rows], losses[1][rows]
-                finite = np.isfinite(x) & np.isfinite(y)
-                head["mean_loss"] = _json(of_paired_numbers(x[finite], y[finite]))
+                finite = np.isfinite(x).all() and np.isfinite(y).all()
+                head["mean_loss"] = _json(of_paired_numbers(x, y)) if finite else None
         found.append(head)
     names = {each["class"] for each in found}
     found += [each for each in (apart or {}).get("listed", ()) if each["class"] not in names]

@@ -13,7 +13,9 @@ from lossd.audit.gating.verdicts import (
     difference_in,
     in_bounds,
     interval_of,
+    is_compared,
     is_number,
+    may_have_interval,
 )
 from lossd.audit.report import Gated, Report, Verdict
 from lossd.errors import BadOption
@@ -87,7 +89,7 @@ def _summed_up(checks: list[Gated], name: str, gate: Gate) -> Iterator[Gated]:
 def _of_value(found: Found, gate: Gate, at: str, among: int, sources: Sources) -> Iterator[Gated]:
     path, value = found.path, found.value
     if value is None:
-        yield Gated(path, sources.untold, f"{path} is not defined for these rows.")
+        yield _of_nothing(found, gate, sources)
         return
     if not is_number(value):
         inside = ", ".join(list(value)[:10]) if isinstance(value, Mapping) else "a number"
@@ -97,7 +99,8 @@ def _of_value(found: Found, gate: Gate, at: str, among: int, sources: Sources) -
     if gate.bounds:
         own = interval_of(found)
         if gate.statistical and own is None:
-            raise _no_interval(path, at)
+            yield _without_interval(found, at, may_have_interval(found))
+            return
         chance = Around.of(value, own, among) if gate.statistical and own is not None else None
         yield in_bounds(gate, path, value, chance)
     for name in gate.changes:
@@ -116,12 +119,29 @@ def _of_change(found: Found, gate: Gate, name: str, at: str, among: int, sources
     if gate.statistical:
         difference = _difference(found, old, among, sources.comparison)
         if difference is None:
-            raise _no_interval(path, at)
+            known = may_have_interval(found) or is_compared(found.names)
+            return _without_interval(found, at, known)
     return changed(gate, name, path, found.value, old.value, difference)
 
 
-def _no_interval(path: str, at: str) -> BadOption:
-    return BadOption(f"{path[:200]!r} has no interval", at=f"{at}.statistical", expected="false")
+def _of_nothing(found: Found, gate: Gate, sources: Sources) -> Gated:
+    """Of a value that is not defined; an infinite loss is above every bound."""
+    path, infinite = found.path, found.beside.get("infinite")
+    is_loss = found.names[0] == "loss" and found.names[-1] in ("mean", "maximum")
+    bounded = gate.max is not None or any("rise" in name for name in gate.changes)
+    if is_loss and is_number(infinite) and infinite and bounded:
+        sentence = f"{path} is infinite: so is the loss of {infinite:g} rows."
+        return Gated(path, gate.on_fail, sentence)
+    return Gated(path, sources.untold, f"{path} is not defined for these rows.")
+
+
+def _without_interval(found: Found, at: str, is_known: bool) -> Gated:
+    """Inconclusive where more rows would have an interval. Raises `BadOption` where none would."""
+    path = found.path
+    if not is_known:
+        raise BadOption(f"{path[:200]!r} has no interval", at=f"{at}.statistical", expected="false")
+    sentence = f"{path} has no interval for these rows: too few to tell."
+    return Gated(path, "inconclusive", sentence, found.value)
 
 
 def _difference(

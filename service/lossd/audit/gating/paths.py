@@ -15,6 +15,7 @@ from lossd.errors import BadOption
 
 _MOST_LETTERS = 1_000
 _PART = re.compile(r'"((?:[^"\\]|\\.)*)"|\'([^\']*)\'|([^."\'][^.]*)')
+_OF_DATA = frozenset({"values", "listed"})  # whose names today's rows may not have
 _IDENTITIES = ("class", "value", "name", "check", "id")
 
 
@@ -34,8 +35,16 @@ class Part:
         """Whether it stands for a name."""
         if not self.is_wild:
             return name == self.text
-        pattern = ".*".join(re.escape(each) for each in re.split(r"\*+", self.text))
-        return re.fullmatch(pattern, name, re.S) is not None
+        first, *between, last = re.split(r"\*+", self.text)
+        if not (name.startswith(first) and name.endswith(last)):
+            return False
+        place, end = len(first), len(name) - len(last)
+        for each in between:  # a star takes as little as it can: no way has to be gone twice
+            found = name.find(each, place, end)
+            if found < 0:
+                return False
+            place = found + len(each)
+        return place <= end
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,8 @@ def parse(path: str, at: str) -> tuple[Part, ...]:
 def find(root: Mapping[str, Any], parts: Sequence[Part], at: str) -> list[Found]:
     """All values that a path leads to. Raises `BadOption` where a part that is a name is not there.
 
-    A part with a star may lead nowhere.
+    A part with a star may lead nowhere. What these rows have none of, the value of a slice for
+    instance, is None.
     """
     found = list(_walk(root, parts, (), {}, at))
     if found or any(each.is_wild for each in parts):
@@ -94,9 +104,15 @@ def _walk(
     if not parts:
         yield Found(names, value, beside)
         return
+    if value is None:  # of these rows there is none of it
+        yield Found((*names, *(each.text for each in parts)), None, {})
+        return
     part, rest = parts[0], parts[1:]
     children = _children(value)
     matching = [name for name in children if part.matches(name)]
+    if not matching and not part.is_wild and names[-1:] and names[-1] in _OF_DATA:
+        yield Found((*names, *(each.text for each in parts)), None, {})
+        return
     if not matching and (not part.is_wild or not isinstance(value, Mapping | list)):
         raise _unknown(part, list(children), names, at)
     inside = value if isinstance(value, Mapping) else {}

@@ -23,13 +23,22 @@ class Around:
     low: float
     high: float
     error: float
+    z: float
 
     @classmethod
     def of(cls, value: float, interval: Sequence[float], among: int) -> "Around":
         """From a two-sided interval at 95 %. `among` numbers are judged as one (Bonferroni)."""
         middle, error = sum(interval) / 2, (interval[1] - interval[0]) / 2 / z_of()
-        reach = NormalDist().inv_cdf(1 - (1 - LEVEL) / among) * error
-        return cls(value, middle - reach, middle + reach, error)
+        z = NormalDist().inv_cdf(1 - (1 - LEVEL) / among)
+        low, high = middle - z * error, middle + z * error
+        return cls(value, min(low, value), max(high, value), error, z)
+
+
+def may_have_interval(found: Found) -> bool:
+    """Whether an interval stands beside a value, of more rows if not of these."""
+    name = found.names[-1]
+    keys = {f"{name}_interval", *(["interval"] if name in ("value", "mean") else [])}
+    return bool(keys & {*found.beside})
 
 
 def interval_of(found: Found) -> list[float] | None:
@@ -62,7 +71,8 @@ def in_bounds(gate: Gate, path: str, value: float, around: Around | None) -> Gat
                 f"{what}, but its interval, {shown(around.low)} to {shown(around.high)}, reaches"
                 " the limit: too few rows to tell."
             )
-            return Gated(path, "inconclusive", sentence, value, limit, interval)
+            told: Verdict = "warn" if verdict == "warn" else "inconclusive"
+            return Gated(path, told, sentence, value, limit, interval)
         return Gated(path, verdict, f"{what}.", value, limit, interval)
     limit = gate.min if gate.min is not None else gate.max
     return Gated(path, "pass", f"{path} is {shown(value)}, within bounds.", value, limit, interval)
@@ -122,7 +132,7 @@ def _tested(
 ) -> Gated:
     word = "drop" if sign < 0 else "rise"
     ends = sorted((sign * difference.low, sign * difference.high))  # of how far it went that way
-    detectable = (NormalDist().inv_cdf(LEVEL) + NormalDist().inv_cdf(POWER)) * difference.error
+    detectable = (difference.z + NormalDist().inv_cdf(POWER)) * difference.error
     known = (
         f"{path} changed by {shown(difference.value)} ({shown(difference.low)} to"
         f" {shown(difference.high)})"
@@ -134,7 +144,7 @@ def _tested(
     elif ends[1] <= allowed + _slack(limit):
         verdict, why = "pass", f"a {word} beyond the allowed {shown(allowed)} is ruled out at 95 %"
     elif detectable > allowed:
-        verdict = "inconclusive"
+        verdict = "warn" if gate.on_fail == "warn" else "inconclusive"
         why = (
             f"too few rows to tell: only a {word} of {shown(detectable)} or more would show, and"
             f" {shown(allowed)} is allowed"
@@ -150,17 +160,24 @@ def is_number(x: Any) -> TypeGuard[float]:
     return isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x)
 
 
+def is_compared(names: Sequence[str]) -> bool:
+    """Whether comparisons say something of the value at a path."""
+    return tuple(names) in _COMPARED
+
+
+_COMPARED = {
+    ("accuracy", "top_1", "value"): "accuracy",
+    ("loss", "mean"): "loss",
+    ("calibration", "mean_confidence"): "confidence",
+}
+
+
 def difference_in(comparison: Mapping[str, Any] | None, names: Sequence[str]) -> Any:
     """What a comparison says of the value at a path; None if it says nothing of it."""
     if comparison is None:
         return None
-    direct = {
-        ("accuracy", "top_1", "value"): "accuracy",
-        ("loss", "mean"): "loss",
-        ("calibration", "mean_confidence"): "confidence",
-    }
-    if tuple(names) in direct:
-        return comparison.get(direct[tuple(names)])
+    if tuple(names) in _COMPARED:
+        return comparison.get(_COMPARED[tuple(names)])
     match list(names):
         case ["per_class", "classes", name, ("accuracy" | "mean_loss") as what]:
             group, key = comparison.get("per_class"), "class"

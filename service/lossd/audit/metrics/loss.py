@@ -63,7 +63,7 @@ def _finish(pieces: Pieces, whole: Whole) -> dict[str, Any]:
         "infinite_ids": pieces["infinite_ids"].ids.tolist(),
         "mean_of_finite": moments(finite, total, squares).mean,
         "minimum": buckets.minimum,
-        "maximum": buckets.maximum,
+        "maximum": None if infinite else buckets.maximum,
         "weighted_mean": float(weighted / weights) if weights and finite == whole.rows else None,
         "quantiles": buckets.quantiles(),
         "quantile_error": VALUE_ERROR,
