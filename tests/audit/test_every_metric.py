@@ -78,6 +78,7 @@ def test_a_report_is_strict_json_whatever_the_rows(name: str, scores: str) -> No
         json.loads(report.to_json())
         for finding in report.findings:
             assert finding.sentence.endswith(".")
+            assert any(finding.code in METRICS[each].codes for each in report.results)
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -411,3 +411,14 @@ def test_rows_of_a_part_are_judged_alone() -> None:
     part = some(FIELDS, slice(0, 100))
     report = report_of(audited(setup_of_everything(), part).state())
     assert verdicts(report, {"rows.used": {"min": 100, "max": 100}}) == ["pass"]
+
+
+def test_a_finding_that_nothing_looks_for_is_no_gate() -> None:
+    for report, code, says in (
+        (REPORT, "not_finit", "not_finite"),
+        (REPORT, "zz*", "a code"),
+        (REPORT, "temperature", "the metric temperature"),
+    ):
+        with pytest.raises(BadOption) as caught:
+            judge(report, gates_of({f"findings.{code}": {"max": 0}}))
+        assert caught.value.expected is not None and says in caught.value.expected

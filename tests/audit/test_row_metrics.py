@@ -10,6 +10,7 @@ import pytest
 from audit.chunks import everything, outputs
 from lossd.audit import Audit, Report
 from lossd.audit.buckets import VALUE_ERROR
+from lossd.audit.metrics._groups import findings
 from lossd.audit.significance import adjusted, two_shares
 from lossd.errors import OutOfRange
 
@@ -252,3 +253,12 @@ def test_weights_that_cannot_be_summed_exactly_are_refused_where_they_are(weight
         with pytest.raises(OutOfRange) as caught:
             audit.add(**fields, weights=[1.0, 0.0, weight, weight, 1.0], first_row=5)
     assert caught.value.at == "weights[2]"
+
+
+def test_groups_that_are_not_told_count_by_their_rows() -> None:
+    bad = {"accuracy": 0.1, "accuracy_interval": [0.0, 0.2], "accuracy_elsewhere": 0.9,
+           "adjusted_p_value": 1e-9}  # fmt: skip
+    worse = [(f"Where s is {i},", bad | {"count": 100 - i}) for i in range(13)]
+    *told, rest = findings("worse_slice", worse, 13, "slices")
+    assert [each.count for each in told] == [*range(100, 90, -1)]
+    assert rest.count == 90 + 89 + 88 and rest.sentence.startswith("3 more slices")

@@ -1,12 +1,13 @@
 """One gate, judged by a report."""
 
 import dataclasses
+import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lossd.audit.gating.gate import Gate
-from lossd.audit.gating.paths import Found, find, parse
+from lossd.audit.gating.paths import Found, Part, find, parse
 from lossd.audit.gating.verdicts import (
     Around,
     changed,
@@ -17,6 +18,7 @@ from lossd.audit.gating.verdicts import (
     is_number,
     may_have_interval,
 )
+from lossd.audit.metrics import METRICS
 from lossd.audit.report import Gated, Report, Verdict
 from lossd.errors import BadOption
 
@@ -43,6 +45,7 @@ def judged(gate: Gate, at: str, sources: Sources) -> Iterator[Gated]:
     """What becomes of a gate; more than one where its path has stars. Raises `BadOption`."""
     parts = parse(gate.metric, f"{at}.metric")
     if parts[0].text == "findings":
+        _check_code(parts[1], sources.report, at)
         yield _of_findings(sources.report, gate, parts[1].matches)
         return
     root = dict(sources.report.results)
@@ -157,6 +160,27 @@ def _difference(
     change = found.value - old.value
     half = (((own[1] - own[0]) / 2) ** 2 + ((other[1] - other[0]) / 2) ** 2) ** 0.5
     return Around.of(change, [change - half, change + half], among)
+
+
+def _check_code(part: Part, report: Report, at: str) -> None:
+    """Raises `BadOption` where nothing that was measured could be found under such a code."""
+    metrics = {code: each.name for each in METRICS.values() for code in each.codes}
+    matching = {code: name for code, name in metrics.items() if part.matches(code)}
+    if not matching:
+        near = difflib.get_close_matches(part.text, metrics, n=1, cutoff=0.5)
+        raise BadOption(
+            "no finding has such a code",
+            at=f"{at}.metric",
+            expected=near[0] if near else "a code of a metric's findings, or a star",
+            got=part.text[:100],
+        )
+    if not {*matching.values()} & report.results.keys():
+        raise BadOption(
+            f"{part.text[:100]!r} is found by a metric that was not measured",
+            at=f"{at}.metric",
+            expected=f"the metric {next(iter(matching.values()))}",
+            got=", ".join(report.results)[:200],
+        )
 
 
 def _of_findings(report: Report, gate: Gate, matches: Callable[[str], bool]) -> Gated:

@@ -1,11 +1,12 @@
 """What per_class and per_slice say of a group of rows, and how it is held against the rest."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 from lossd.audit.intervals import wilson
+from lossd.audit.metrics._spec import Finding
 from lossd.audit.metrics._words import p_value, percent
 from lossd.audit.moments import of_losses
 from lossd.audit.significance import FALSE_DISCOVERY_RATE, adjusted, two_shares
@@ -70,7 +71,25 @@ def is_worse(group: dict[str, Any], points: float, times: float) -> bool:
     return bool(own - elsewhere >= points and own >= times * elsewhere)
 
 
-def sentence(where: str, group: dict[str, Any], of: int) -> str:
+def findings(
+    code: str, worse: Iterable[tuple[str, dict[str, Any]]], of: int, plural: str
+) -> Iterator[Finding]:
+    """Of the worst groups, each with where it is, one each; of the others together.
+
+    `of` is how many were asked, `plural` what they are. Counts are of rows.
+    """
+    order = sorted(
+        worse,
+        key=lambda each: (each[1]["accuracy"] - each[1]["accuracy_elsewhere"]) * each[1]["count"],
+    )
+    for where, group in order[:_WORST_TOLD]:
+        yield Finding(code, "warning", _sentence(where, group, of), (), group["count"])
+    if untold := order[_WORST_TOLD:]:
+        more = f"{len(untold)} more {plural} are significantly less accurate than the rest."
+        yield Finding(code, "warning", more, (), sum(group["count"] for _, group in untold))
+
+
+def _sentence(where: str, group: dict[str, Any], of: int) -> str:
     """How a group is worse. `of` is how many were asked."""
     low, high = group["accuracy_interval"]
     return (
@@ -78,12 +97,3 @@ def sentence(where: str, group: dict[str, Any], of: int) -> str:
         f" {group['count']} rows), and {percent(group['accuracy_elsewhere'])} elsewhere"
         f" (p {p_value(group['adjusted_p_value'])}, corrected for {of} tests)."
     )
-
-
-def worst(groups: Iterable[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
-    """Those that are told, the worst by errors beyond what is usual first; how many are not."""
-    order = sorted(
-        groups,
-        key=lambda each: (each["accuracy"] - each["accuracy_elsewhere"]) * each["count"],
-    )
-    return order[:_WORST_TOLD], max(0, len(order) - _WORST_TOLD)

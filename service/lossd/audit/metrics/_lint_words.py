@@ -53,6 +53,17 @@ _OF_ROWS: dict[str, tuple[float, Severity, str]] = {
 }
 
 
+CODES = (
+    *_OF_ROWS,
+    "constant_scores",
+    "constant_prediction",
+    "shifted_classes",
+    "permuted_classes",
+    "repeated_row_numbers",
+    "like_training_rows",
+)
+
+
 def sentences(result: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
     """The findings of a result."""
     sample = result["sample"]

@@ -52,7 +52,7 @@ class Metric:
     - `add` adds usable rows to them, some hundred to some ten thousand at a time.
     - `finish` gives the result: JSON values, None in place of what is not defined. It must not
       change the pieces.
-    - `findings` says what there is to say of the result.
+    - `findings` says what there is to say of the result, under these `codes`.
     """
 
     name: str
@@ -61,4 +61,5 @@ class Metric:
     add: Callable[[Pieces, Rows, Setup], None]
     finish: Callable[[Pieces, Whole], dict[str, Any]]
     findings: Callable[[Mapping[str, Any], Whole], Iterable[Finding]] = _nothing
+    codes: tuple[str, ...] = ()
     default: bool = True

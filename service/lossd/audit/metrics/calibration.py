@@ -230,4 +230,9 @@ METRIC = Metric(
     add=_add,
     finish=_finish,
     findings=_findings,
+    codes=(
+        "overconfident",
+        "underconfident",
+        "miscalibrated",
+    ),
 )

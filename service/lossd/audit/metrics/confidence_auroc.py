@@ -114,5 +114,6 @@ METRIC = Metric(
     add=_add,
     finish=_finish,
     findings=_findings,
+    codes=("blind_confidence",),
     default=False,
 )

@@ -137,5 +137,9 @@ METRIC = Metric(
     add=_add,
     finish=_finish,
     findings=_findings,
+    codes=(
+        "embeddings_not_finite",
+        "far_embeddings",
+    ),
     default=False,
 )

@@ -99,5 +99,9 @@ METRIC = Metric(
     add=_add,
     finish=_finish,
     findings=_findings,
+    codes=(
+        "unequal_classes",
+        "classes_without_rows",
+    ),
     default=False,
 )

@@ -78,4 +78,5 @@ METRIC = Metric(
     add=_add,
     finish=result_of,
     findings=findings,
+    codes=("mislabelled_rows",),
 )

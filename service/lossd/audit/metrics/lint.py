@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lossd.audit.metrics import _lint_kernel as kernel
 from lossd.audit.metrics._lint_classes import renumbering
-from lossd.audit.metrics._lint_words import sentences
+from lossd.audit.metrics._lint_words import CODES, sentences
 from lossd.audit.metrics._spec import Finding, Metric, Pieces, Whole
 from lossd.audit.pieces import Counts, Kept, Piece
 from lossd.audit.rows import Rows
@@ -160,4 +160,5 @@ METRIC = Metric(
     add=_add,
     finish=_finish,
     findings=_findings,
+    codes=CODES,
 )

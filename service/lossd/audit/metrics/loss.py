@@ -90,4 +90,8 @@ METRIC = Metric(
     add=_add,
     finish=_finish,
     findings=_findings,
+    codes=(
+        "infinite_loss",
+        "undefined_loss",
+    ),
 )

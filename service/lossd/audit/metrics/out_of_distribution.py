@@ -110,5 +110,6 @@ METRIC = Metric(
     add=_add,
     finish=_finish,
     findings=_findings,
+    codes=("far_from_the_others",),
     default=False,
 )

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lossd.audit.metrics._groups import FEWEST, Group, is_worse, sentence, tested, worst
+from lossd.audit.metrics._groups import FEWEST, Group, findings, is_worse, tested
 from lossd.audit.metrics._spec import Finding, Metric, Pieces, Whole
 from lossd.audit.metrics._words import quoted
 from lossd.audit.pieces import Counts, Piece, Sums
@@ -131,16 +131,12 @@ def _findings(result: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
             f" so: {names}."
         )
         yield Finding("never_predicted", "warning", sentence_, (), never["rows"])
-    worse = (each for each in result["classes"] if is_worse(each, _POINTS, _TIMES))
-    told, untold = worst(each for each in worse if each["predicted"])
-    for each in told:
-        where = f"Of rows labelled {quoted(each['class'])},"
-        yield Finding(
-            "worse_class", "warning", sentence(where, each, result["tests"]), (), each["count"]
-        )
-    if untold:
-        more = f"{untold} more classes are significantly less accurate than the rest."
-        yield Finding("worse_class", "warning", more, (), untold)
+    worse = [
+        (f"Of rows labelled {quoted(each['class'])},", each)
+        for each in result["classes"]
+        if each["predicted"] and is_worse(each, _POINTS, _TIMES)
+    ]
+    yield from findings("worse_class", worse, result["tests"], "classes")
 
 
 METRIC = Metric(
@@ -150,4 +146,8 @@ METRIC = Metric(
     add=_add,
     finish=_finish,
     findings=_findings,
+    codes=(
+        "never_predicted",
+        "worse_class",
+    ),
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lossd.audit.metrics._groups import FEWEST, Group, is_worse, sentence, tested, worst
+from lossd.audit.metrics._groups import FEWEST, Group, findings, is_worse, tested
 from lossd.audit.metrics._spec import Finding, Metric, Pieces, Whole
 from lossd.audit.metrics._words import quoted
 from lossd.audit.pieces import Counts, Keyed, Piece
@@ -70,20 +70,12 @@ def _finish(pieces: Pieces, whole: Whole) -> dict[str, Any]:
 
 def _findings(result: Mapping[str, Any], whole: Whole) -> Iterable[Finding]:
     worse = [
-        {"column": name, **each}
+        (f"Where {quoted(name)} is {quoted(each['value'])},", each)
         for name, column in result["columns"].items()
         for each in column["values"]
         if is_worse(each, _POINTS, _TIMES)
     ]
-    told, untold = worst(worse)
-    for each in told:
-        where = f"Where {quoted(each['column'])} is {quoted(each['value'])},"
-        yield Finding(
-            "worse_slice", "warning", sentence(where, each, result["tests"]), (), each["count"]
-        )
-    if untold:
-        more = f"{untold} more slices are significantly less accurate than the rest."
-        yield Finding("worse_slice", "warning", more, (), untold)
+    yield from findings("worse_slice", worse, result["tests"], "slices")
 
 
 METRIC = Metric(
@@ -93,4 +85,5 @@ METRIC = Metric(
     add=_add,
     finish=_finish,
     findings=_findings,
+    codes=("worse_slice",),
 )

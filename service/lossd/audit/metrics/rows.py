@@ -58,4 +58,5 @@ METRIC = Metric(
     add=_add,
     finish=_finish,
     findings=_findings,
+    codes=tuple(FAULTS.values()),
 )

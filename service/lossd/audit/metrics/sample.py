@@ -86,4 +86,5 @@ METRIC = Metric(
     add=_add,
     finish=_finish,
     findings=_findings,
+    codes=("duplicate_ids",),
 )

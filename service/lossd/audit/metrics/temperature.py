@@ -163,5 +163,6 @@ METRIC = Metric(
     add=_add,
     finish=_finish,
     findings=_findings,
+    codes=("temperature",),
     default=False,
 )

@@ -101,5 +101,6 @@ METRIC = Metric(
     add=_add,
     finish=_finish,
     findings=_findings,
+    codes=("gradient_on_suspected_rows",),
     default=False,
 )
