@@ -422,3 +422,28 @@ def test_a_finding_that_nothing_looks_for_is_no_gate() -> None:
         with pytest.raises(BadOption) as caught:
             judge(report, gates_of({f"findings.{code}": {"max": 0}}))
         assert caught.value.expected is not None and says in caught.value.expected
+
+
+def test_bounds_of_shares_of_few_rows_hold_together() -> None:
+    """A hundred slices of four rows, each at the bound: one report of twenty may fail."""
+    random, failed = np.random.default_rng(5), 0
+    path = "per_slice.columns.s.values.*.accuracy"
+    for _ in range(100):
+        right = random.random(400) < 0.8
+        scores = np.eye(2)[right.astype(int)]
+        fields = {
+            "scores": scores,
+            "labels": np.ones(400, np.int64),
+            "slices": {"s": np.arange(400) % 100},
+        }
+        setup = Setup(slices=("s",), metrics=("per_slice",))
+        report = audited(setup, fields).report()
+        found = judge(report, gates_of({path: {"min": 0.8, "statistical": True}}))
+        failed += found.verdict == "fail"
+    assert failed <= 9
+
+
+def test_a_share_of_all_is_not_beyond_a_bound_that_chance_reaches() -> None:
+    fields = {"scores": np.eye(2)[np.ones(30, int)], "labels": np.ones(30, np.int64)}
+    report = audited(Setup(), fields).report()
+    assert verdicts(report, {PATH: {"max": 0.995, "statistical": True}}) == ["inconclusive"]

@@ -17,6 +17,7 @@ from lossd.audit.gating.verdicts import (
     is_compared,
     is_number,
     may_have_interval,
+    share_in,
 )
 from lossd.audit.metrics import METRICS
 from lossd.audit.report import Gated, Report, Verdict
@@ -104,7 +105,10 @@ def _of_value(found: Found, gate: Gate, at: str, among: int, sources: Sources) -
         if gate.statistical and own is None:
             yield _without_interval(found, at, may_have_interval(found))
             return
-        chance = Around.of(value, own, among) if gate.statistical and own is not None else None
+        chance = None
+        if gate.statistical and own is not None:
+            share = share_in(found, sources.report.rows)
+            chance = Around.of_share(*share, among) if share else Around.of(value, own, among)
         yield in_bounds(gate, path, value, chance)
     for name in gate.changes:
         yield _of_change(found, gate, name, at, among, sources)

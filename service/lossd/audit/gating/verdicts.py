@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 from lossd.audit.comparing.differences import POWER
 from lossd.audit.gating.gate import Gate
 from lossd.audit.gating.paths import Found
-from lossd.audit.intervals import z_of
+from lossd.audit.intervals import clopper_pearson, z_of
 from lossd.audit.report import Gated, Verdict
 
 LEVEL = 0.95  # of one-sided statements
@@ -32,6 +32,27 @@ class Around:
         z = NormalDist().inv_cdf(1 - (1 - LEVEL) / among)
         low, high = middle - z * error, middle + z * error
         return cls(value, min(low, value), max(high, value), error, z)
+
+    @classmethod
+    def of_share(cls, hits: int, count: int, among: int) -> "Around":
+        """Of so many of a count, at least one: exact, also for few rows and many numbers."""
+        tail = (1 - LEVEL) / among
+        found = clopper_pearson(hits, count, 1 - 2 * tail)
+        assert found is not None
+        share = hits / count
+        error = math.sqrt(share * (1 - share) / count)
+        low, high = found
+        return cls(share, low, high, error, NormalDist().inv_cdf(1 - tail))
+
+
+def share_in(found: Found, rows: int) -> tuple[int, int] | None:
+    """How many of how many a value is, of an audit of so many rows; None if it is no such share."""
+    name, beside = found.names[-1], found.beside
+    if name == "value" and is_number(beside.get("correct")):
+        return int(beside["correct"]), rows
+    if name == "accuracy" and is_number(beside.get("count")) and beside["count"]:
+        return round(found.value * beside["count"]), int(beside["count"])
+    return None
 
 
 def may_have_interval(found: Found) -> bool:
