@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from lossd.api.body import BodyReader
+from lossd.api.body import BodyReader, Sent
 from lossd.api.calls import SMALL_BYTES, SMALL_ELEMENTS
 from lossd.api.clock import Clock
 from lossd.api.exchange import Answer, Handle, Incoming
@@ -17,7 +17,7 @@ from lossd.schema import Call, Entry, parse_batch, to_message
 from lossd.schema.batch import elements_of
 from lossd.schema.named import within
 from lossd.settings import Settings
-from lossd.wire import Body, Codec, Message, expand, reader_for, writer_for
+from lossd.wire import Message
 from lossd.wire.batches import batch_parts, decode_batch
 
 PATH = "/v1/losses:batch"
@@ -45,16 +45,11 @@ class LossBatches:
 
     async def _batch(self, incoming: Incoming) -> Answer:
         with self._admission.enter() as lease:
-            reader = reader_for(incoming.header(b"content-type"))
-            writer = writer_for(incoming.header(b"accept"), default=reader)
-            encoding = incoming.header(b"content-encoding")
-            in_place = reader.in_place and not encoding
-            body = await self._bodies.read(incoming, lease, in_place=in_place)
+            sent = await self._bodies.receive(incoming, lease)
             clock = Clock(incoming.seconds)
-            small = len(body) <= SMALL_BYTES and not encoding
-            parse = self._parsed
-            job = (body, encoding, reader)
-            entries = parse(*job) if small else await self._engine.off_loop(parse, *job)
+            parse, off_loop = self._parsed, self._engine.off_loop
+            quick = sent.is_small(SMALL_BYTES)
+            entries = parse(sent) if quick else await off_loop(parse, sent)
             clock.note("parse")
             answers: dict[str, Message] = {}
             problems: dict[str, dict[str, Any]] = {}
@@ -66,16 +61,15 @@ class LossBatches:
                     problems[entry.name] = document(answer)
             clock.note("compute")
             count = sum(x.numel() for each in answers.values() for x in each.tensors.values())
-            write, args = batch_parts, (writer, answers, problems)
-            small = count <= SMALL_ELEMENTS
-            parts = write(*args) if small else await self._engine.off_loop(write, *args)
+            args = (sent.writer, answers, problems)
+            quick = count <= SMALL_ELEMENTS
+            parts = batch_parts(*args) if quick else await off_loop(batch_parts, *args)
             clock.note("serialize")
-            return Answer(writer.media_type, parts)
+            return Answer(sent.writer.media_type, parts)
 
-    def _parsed(self, body: Body, encoding: str, reader: Codec) -> list[Entry]:
+    def _parsed(self, sent: Sent) -> list[Entry]:
         settings = self._settings
-        plain = expand(bytes(body), encoding, settings.max_body_bytes) if encoding else body
-        message = decode_batch(reader, plain, settings.max_elements)
+        message = decode_batch(sent.reader, sent.plain(settings), settings.max_elements)
         entries = parse_batch(message, most_calls=settings.max_batch_calls)
         elements = elements_of(entries)
         if elements > settings.max_batch_elements:

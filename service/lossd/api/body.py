@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import dataclass
 
 import numpy as np
 from starlette.requests import ClientDisconnect
@@ -12,7 +13,27 @@ from lossd.api.exchange import Incoming
 from lossd.engine import Buffers, Lease
 from lossd.errors import DeadlineExceeded, TooLarge, UnreadableBody
 from lossd.settings import Settings
-from lossd.wire import Body
+from lossd.wire import Body, Codec, expand, reader_for, writer_for
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A body, how it is read, and how its answer is to be written."""
+
+    body: Body
+    encoding: str
+    reader: Codec
+    writer: Codec
+
+    def is_small(self, most_bytes: int) -> bool:
+        """Whether reading it takes less than another thread does."""
+        return len(self.body) <= most_bytes and not self.encoding
+
+    def plain(self, settings: Settings) -> Body:
+        """The body without its content encoding. Raises `TooLarge`, `UnreadableBody`."""
+        if not self.encoding:
+            return self.body
+        return expand(bytes(self.body), self.encoding, settings.max_body_bytes)
 
 
 class BodyReader:
@@ -52,6 +73,18 @@ class BodyReader:
             )
         incoming.seconds["read"] = time.perf_counter() - started_s
         return body
+
+    async def receive(self, incoming: Incoming, lease: Lease) -> Sent:
+        """The body and what its headers say of it. Raises what `read` raises.
+
+        Raises `UnsupportedMediaType` and `NotAcceptable`, before the body is read.
+        """
+        reader = reader_for(incoming.header(b"content-type"))
+        writer = writer_for(incoming.header(b"accept"), default=reader)
+        encoding = incoming.header(b"content-encoding")
+        in_place = reader.in_place and not encoding
+        body = await self.read(incoming, lease, in_place=in_place)
+        return Sent(body, encoding, reader, writer)
 
     async def _read_in_time(
         self, incoming: Incoming, lease: Lease, first: Started, room: memoryview | None

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from lossd.api.body import BodyReader
+from lossd.api.body import BodyReader, Sent
 from lossd.api.depends import TheAdmission, TheEngine, TheSettings
 from lossd.api.exchange import Incoming
 from lossd.api.problem import document
@@ -25,7 +25,7 @@ from lossd.objectives.multitask import (
     to_message,
 )
 from lossd.settings import Settings
-from lossd.wire import CODECS, Body, Codec, Message, Parts, expand, reader_for, writer_for
+from lossd.wire import CODECS, Message, Parts
 
 router = APIRouter(prefix="/v1/multitask", tags=["multi-task"])
 _OPTIONS = ("params", "state", "seed", "permutation")
@@ -114,19 +114,12 @@ async def _served(
 ) -> Response:
     with admission.enter() as lease:
         incoming = Incoming(request.scope, request.receive)
-        reader = reader_for(incoming.header(b"content-type"))
-        writer = writer_for(incoming.header(b"accept"), default=reader)
-        encoding = incoming.header(b"content-encoding")
-        in_place = reader.in_place and not encoding
-        body = await BodyReader(engine.buffers, settings).read(incoming, lease, in_place=in_place)
-        job = (body, encoding, reader, writer, answer, settings)
+        sent = await BodyReader(engine.buffers, settings).receive(incoming, lease)
         # Not on the engine's readers: a method of many tasks takes seconds, and others read.
-        parts = await asyncio.to_thread(_answered, *job)
-        return Response(b"".join(parts), media_type=writer.media_type)
+        parts = await asyncio.to_thread(_answered, sent, answer, settings)
+        return Response(b"".join(parts), media_type=sent.writer.media_type)
 
 
-def _answered(
-    body: Body, encoding: str, reader: Codec, writer: Codec, answer: Answers, settings: Settings
-) -> Parts:
-    plain = expand(bytes(body), encoding, settings.max_body_bytes) if encoding else body
-    return writer.parts(answer(reader.decode(plain, settings.max_elements)))
+def _answered(sent: Sent, answer: Answers, settings: Settings) -> Parts:
+    asked = sent.reader.decode(sent.plain(settings), settings.max_elements)
+    return sent.writer.parts(answer(asked))

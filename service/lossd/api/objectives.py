@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from lossd.api.body import BodyReader
+from lossd.api.body import BodyReader, Sent
 from lossd.api.calls import SMALL_ELEMENTS
 from lossd.api.clock import Clock
 from lossd.api.exchange import Answer, Handle, Incoming
@@ -15,7 +15,7 @@ from lossd.objectives.parse import at_place, parse_objective
 from lossd.objectives.ready import TEMPLATES, find_template
 from lossd.objectives.reply import to_messages
 from lossd.settings import Settings
-from lossd.wire import Body, Codec, Message, expand, reader_for, writer_for
+from lossd.wire import Message
 from lossd.wire.batches import decode_batch, parts_with
 
 PATH = "/v1/objectives"
@@ -49,16 +49,11 @@ class Objectives:
 
     async def _answer(self, incoming: Incoming) -> Answer:
         with self._admission.enter() as lease:
-            reader = reader_for(incoming.header(b"content-type"))
-            writer = writer_for(incoming.header(b"accept"), default=reader)
-            encoding = incoming.header(b"content-encoding")
-            in_place = reader.in_place and not encoding
-            body = await self._bodies.read(incoming, lease, in_place=in_place)
+            sent = await self._bodies.receive(incoming, lease)
             clock = Clock(incoming.seconds)
-            small = len(body) <= QUICK_BYTES and not encoding
-            job = (body, encoding, reader)
             parse, off_loop = self._parsed, self._engine.off_loop
-            objective = parse(*job) if small else await off_loop(parse, *job)
+            quick = sent.is_small(QUICK_BYTES)
+            objective = parse(sent) if quick else await off_loop(parse, sent)
             clock.note("parse")
 
             def compute(bench: Bench) -> tuple[Message, dict[str, Message]]:
@@ -68,17 +63,16 @@ class Objectives:
             clock.note("compute")
             count = sum(x.numel() for each in (whole, *terms.values())
                         for x in each.tensors.values())  # fmt: skip
-            args = (writer, whole, "terms", terms)
+            args = (sent.writer, whole, "terms", terms)
             quick = count <= SMALL_ELEMENTS
             parts = parts_with(*args) if quick else await off_loop(parts_with, *args)
             clock.note("serialize")
-            return Answer(writer.media_type, parts)
+            return Answer(sent.writer.media_type, parts)
 
-    def _parsed(self, body: Body, encoding: str, reader: Codec) -> Objective:
+    def _parsed(self, sent: Sent) -> Objective:
         settings = self._settings
-        plain = expand(bytes(body), encoding, settings.max_body_bytes) if encoding else body
         objective = parse_objective(
-            decode_batch(reader, plain, settings.max_elements),
+            decode_batch(sent.reader, sent.plain(settings), settings.max_elements),
             most_terms=settings.max_batch_calls,
             most_elements=settings.max_batch_elements,
         )
