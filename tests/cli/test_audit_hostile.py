@@ -416,3 +416,34 @@ def test_one_long_id_makes_blocks_of_fewer_rows() -> None:
     pieces = list(cut(7, pa.RecordBatch.from_pydict({"id": ids})))
     assert all(4 * 200 * piece.num_rows <= BATCH_BYTES for _, piece in pieces)
     assert [each for _, piece in pieces for each in piece.column("id").to_pylist()] == ids
+
+
+@pytest.mark.parametrize("size", [50, 100, ROWS])
+@pytest.mark.parametrize("kind", ["lists", "lines"])
+def test_rows_without_scores_do_not_stop_it_however_they_are_cut(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, kind: str, size: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    scores = [None if i < 200 or 300 <= i < 400 else row for i, row in enumerate(LOGITS.tolist())]
+    if kind == "lists":
+        path = tmp_path / "p.parquet"
+        given = pa.table({"logits": pa.array(scores, pa.list_(pa.float32())), "label": LABELS})
+        pq.write_table(given, path, row_group_size=size)
+    else:
+        path = tmp_path / "p.jsonl"
+        rows = zip(scores, LABELS.tolist(), strict=True)
+        path.write_text("\n".join(json.dumps({"logits": z, "label": y}) for z, y in rows))
+        monkeypatch.setattr(texts, "BLOCK_BYTES", 40 * size)
+    code, out, err = lossd(capsys, "audit", path, "--format", "json", "--classes", ",".join(NAMES))
+    assert code == 0, err
+    rejected = json.loads(out)["metrics"]["rows"]
+    assert rejected["used"] == ROWS - 300 and rejected["rejected"]["not_finite"]["count"] == 300
+
+
+def test_a_file_of_no_scores_at_all_is_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    nothing = pa.array([None] * ROWS, pa.list_(pa.float32()))
+    pq.write_table(pa.table({"logits": nothing, "label": LABELS}), tmp_path / "p.parquet")
+    code, _, err = lossd(capsys, "audit", tmp_path / "p.parquet")
+    assert code == 3 and "every list is null" in err

@@ -18,6 +18,7 @@ from lossd.cli.predictions.values import (
     Place,
     decoded,
     is_binary,
+    is_of_no_lists,
     is_text,
     matrix_of,
     numbers_of,
@@ -155,8 +156,11 @@ def _are_indices(names: tuple[str, ...]) -> bool:
 class Reader:
     """Record batches to the arguments of `Audit.add`; it holds later ones to the first's kinds."""
 
-    def __init__(self, classes: tuple[str, ...] | None) -> None:
+    def __init__(
+        self, classes: tuple[str, ...] | None, length_of: Callable[[str], int | None]
+    ) -> None:
         self._classes = classes
+        self._length_of = length_of  # of a column's lists, from wherever one is not null
         self._numbers = {name: i for i, name in enumerate(classes or ())}
         # Of classes 1, 2, 3 the number 1 is the first by its name, and the second by its place.
         self._is_name_or_place = (
@@ -172,7 +176,7 @@ class Reader:
         wanted = columns.wanted
         take: Callable[[str], Any] = batch.column
         found: dict[str, Any] = {
-            "scores": matrix_of([take(name) for name in columns.scores], columns.scores, place),
+            "scores": self._matrix(batch, columns.scores, place),
             "labels": self._labels(take(wanted.label), place.of(wanted.label)),
         }
         if wanted.id is not None:
@@ -182,9 +186,19 @@ class Reader:
         if wanted.slices:
             found["slices"] = {name: slice_of(take(name), place.of(name)) for name in wanted.slices}
         if wanted.embedding is not None:
-            several = [take(name) for name in columns.embedding]
-            found["embeddings"] = matrix_of(several, columns.embedding, place)
+            found["embeddings"] = self._matrix(batch, columns.embedding, place)
         return found
+
+    def bytes_of_nothing(self, batch: Any, columns: Columns) -> int:
+        """What lists that are null become, as NaN, which the batch's own bytes do not say."""
+        several = [names for names in (columns.scores, columns.embedding) if names]
+        empty = [names[0] for names in several if is_of_no_lists([batch.column(x) for x in names])]
+        return sum(4 * batch.num_rows * (self._length_of(name) or 0) for name in empty)
+
+    def _matrix(self, batch: Any, names: Sequence[str], place: "Place") -> NDArray[Any]:
+        columns = [batch.column(name) for name in names]
+        width = self._length_of(names[0]) if is_of_no_lists(columns) else None
+        return matrix_of(columns, names, place, width)
 
     def _labels(self, column: Any, place: "Place") -> NDArray[np.int64]:
         """Class numbers; null and names of no class are -1, which no class is."""

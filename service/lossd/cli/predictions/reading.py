@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Self
 
-from lossd.cli.predictions._source import Kinds, Source, refusing
+import pyarrow as pa
+
+from lossd.cli.predictions._source import BATCH_BYTES, Kinds, Source, refusing
 from lossd.cli.predictions.columns import Columns, Reader, Wanted, find_columns, placed
 from lossd.cli.predictions.opening import STANDARD_INPUT, opening
+from lossd.cli.predictions.values import decoded
 from lossd.errors import BadOption, WrongShape
 
 
@@ -93,7 +97,7 @@ class Predictions:
         for file in self.files:
             with opening(file, self.input_format) as source:
                 columns = self._check(source, file)
-                reader = reader or Reader(self.classes)
+                reader = reader or Reader(self.classes, cache(self._length_of))
                 first += yield from self._of_file(file, source, columns, reader, first, mine)
 
     def embedding_size(self) -> int | None:
@@ -136,7 +140,30 @@ class Predictions:
                 except StopIteration as end:
                     rows: int = end.value
                     return rows
-            if batch.num_rows:
+            for place, piece in _pieces(start, batch, columns, reader):
                 with refusing(file):
-                    fields = reader.fields(batch, columns, file, start)
-                yield Block(fields, first + start, columns, file, start)
+                    fields = reader.fields(piece, columns, file, place)
+                yield Block(fields, first + place, columns, file, place)
+
+    def _length_of(self, column: str) -> int | None:
+        """The length of the first of a column's lists that is not null; None if there is none.
+
+        Files are read again for it, as far as need be; standard input cannot be.
+        """
+        for file in self.files if self.files != [STANDARD_INPUT] else ():
+            with opening(file, self.input_format) as source, refusing(file):
+                for _, batch in source.read({column: "any"}, lambda: True):
+                    present = decoded(batch.column(column)).drop_null()
+                    if len(present):
+                        return len(present[0]) if isinstance(present[0], pa.ListScalar) else None
+        return None
+
+
+def _pieces(start: int, batch: Any, columns: Columns, reader: Reader) -> Iterator[tuple[int, Any]]:
+    """A batch; in pieces where it is of null lists, which are larger as numbers."""
+    if not batch.num_rows:
+        return
+    size = max(1, reader.bytes_of_nothing(batch, columns))
+    rows = max(1, min(batch.num_rows, batch.num_rows * BATCH_BYTES // size))
+    for at in range(0, batch.num_rows, rows):
+        yield start + at, batch.slice(at, rows)

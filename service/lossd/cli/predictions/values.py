@@ -131,8 +131,22 @@ def _floats(column: Any, place: Place) -> NDArray[Any]:
     return found
 
 
-def matrix_of(columns: Sequence[Any], names: Sequence[str], place: Place) -> NDArray[Any]:
-    """Rows of numbers, of a column of lists or of several columns; a list that is null is NaN."""
+def is_of_no_lists(columns: Sequence[Any]) -> bool:
+    """Whether it is one column of lists, all of them null: what is not there has no length."""
+    if len(columns) != 1 or columns[0].null_count < len(columns[0]):
+        return False
+    return not pa.types.is_fixed_size_list(columns[0].type)
+
+
+def matrix_of(
+    columns: Sequence[Any], names: Sequence[str], place: Place, width: int | None = None
+) -> NDArray[Any]:
+    """Rows of numbers, of a column of lists or of several columns; a list that is null is NaN.
+
+    `width` is the lists' length where none of these says it.
+    """
+    if width is not None and is_of_no_lists(columns):
+        return np.full((len(columns[0]), width), np.nan, np.float32)
     if len(columns) == 1:
         return _of_lists(columns[0], place.of(names[0]))
     found = [_floats(each, place.of(name)) for each, name in zip(columns, names, strict=True)]
@@ -163,7 +177,7 @@ def _of_lists(column: Any, place: Place) -> NDArray[Any]:
 def _common_length(column: Any, present: NDArray[np.bool_], place: Place) -> int:
     lengths = np.asarray(pc.list_value_length(column).fill_null(0))
     if not present.any():
-        raise place.wrong("every list of some thousand rows is null", "lists", "null", ~present)
+        raise place.wrong("every list is null", "lists", "null", ~present)
     size = int(lengths[np.argmax(present)])
     ragged = present & (lengths != size)
     if ragged.any():
