@@ -447,3 +447,30 @@ def test_a_file_of_no_scores_at_all_is_refused(
     pq.write_table(pa.table({"logits": nothing, "label": LABELS}), tmp_path / "p.parquet")
     code, _, err = lossd(capsys, "audit", tmp_path / "p.parquet")
     assert code == 3 and "every list is null" in err
+
+
+@pytest.mark.parametrize(
+    ("ids", "finds"),
+    [
+        (["0001", "1"], {"0001", "1"}),
+        (["7", "-3"], {7, -3}),
+        (["a", "0"], {"a", "0"}),
+    ],
+)
+def test_ids_in_csv_stay_apart(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, ids: list[str], finds: set[Any]
+) -> None:
+    rows = "".join(f"{each},nan,0,0\n" for each in ids)
+    (tmp_path / "p.csv").write_text(f"id,z_a,z_b,label\n{rows}")
+    command = ("audit", tmp_path / "p.csv", "--logits", "z_*", "--id", "id", "--format", "json")
+    code, out, err = lossd(capsys, *command)
+    assert code == 0, err
+    assert set(json.loads(out)["metrics"]["rows"]["rejected"]["not_finite"]["ids"]) == finds
+
+
+def test_an_id_that_is_not_there_is_said(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "p.csv").write_text("id,z_a,z_b,label\na,1,0,0\n,1,0,0\n")
+    code, _, err = lossd(capsys, "audit", tmp_path / "p.csv", "--logits", "z_*", "--id", "id")
+    assert code == 3 and "row 1" in err and "no id" in err

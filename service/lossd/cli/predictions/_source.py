@@ -17,7 +17,7 @@ from lossd.errors import UnreadableBody
 BATCH_BYTES = 8 << 20  # of columns that are in memory at once
 MOST_ROWS = 1 << 18
 
-Kind = Literal["floats", "text", "any", "named"]  # named: labels, where classes have names
+Kind = Literal["floats", "text", "any", "named", "id"]  # named: labels, where classes have names
 Kinds = Mapping[str, Kind]  # of the columns to read: what an untyped file shall read them as
 Batches = Generator[tuple[int, Any], None, int]
 Read = Callable[[Kinds, Callable[[], bool]], Batches]

@@ -58,9 +58,9 @@ class Columns:
     def kinds(self) -> Kinds:
         """What each column is read as where the file does not say it."""
         wanted, found = self.wanted, dict[str, Any]()
-        for name in (wanted.label, wanted.id):
-            if name is not None:
-                found[name] = "any"
+        found[wanted.label] = "any"
+        if wanted.id is not None:
+            found[wanted.id] = "id"
         found |= dict.fromkeys(wanted.slices, "text")
         floats = [*self.scores, *self.embedding, *([wanted.weight] if wanted.weight else [])]
         return found | dict.fromkeys(floats, "floats")

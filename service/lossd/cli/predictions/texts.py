@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from lossd.cli.predictions._source import Batches, Kinds, Source, cut
@@ -19,7 +20,8 @@ from lossd.errors import UnreadableBody, WrongDtype
 
 BLOCK_BYTES = 4 << 20
 _MOST_LINE = 64 << 20
-_ARROW = {"floats": pa.float64(), "text": pa.string(), "named": pa.string()}
+_ARROW = {"floats": pa.float64(), "text": pa.string(), "named": pa.string(), "id": pa.string()}
+_INTEGER = r"^(0|-?[1-9][0-9]{0,17})$"  # as integers are written: 0001 is text
 _MISFITS = (pa.ArrowException, ValueError, TypeError, OverflowError)
 _PLACE = re.compile(r"(?:In CSV column #(\d+): )?(?:CSV parse error: )?Row #(\d+): (.*)", re.S)
 
@@ -61,7 +63,11 @@ def open_csv(stream: BinaryIO, at: str, delimiter: str = ",") -> Iterator[Source
         first = 0
         for batch in _without_the_empty_row(found, numbered[-1], at):
             if mine():
-                yield from cut(first, batch.select(list(own.values())).rename_columns(list(own)))
+                asked = batch.select(list(own.values())).rename_columns(list(own))
+                for i, name in enumerate(own):
+                    if kinds[name] == "id":
+                        asked = asked.set_column(i, name, _as_ids(asked.column(i)))
+                yield from cut(first, asked)
             first += batch.num_rows
         return first
 
@@ -78,6 +84,13 @@ def open_csv(stream: BinaryIO, at: str, delimiter: str = ",") -> Iterator[Source
             raise WrongDtype(f"cannot be read: {detail}"[:300], at=where) from err
 
     yield Source(names, None, read_placed)
+
+
+def _as_ids(text: Any) -> Any:
+    """Integers where all are written as integers are, else text; what is empty is null."""
+    ids = pc.if_else(pc.not_equal(text, ""), text, None)
+    are_integers = pc.all(pc.match_substring_regex(ids, _INTEGER)).as_py()
+    return ids.cast(pa.int64()) if are_integers else ids
 
 
 def _empty_row(columns: int, delimiter: str) -> bytes:
