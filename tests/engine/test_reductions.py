@@ -1,6 +1,7 @@
 """Denominators that are 0, values that are infinite, queues that are full."""
 
 import asyncio
+import threading
 
 import pytest
 import torch
@@ -94,21 +95,20 @@ def test_a_call_that_cannot_start_in_time_is_not_computed() -> None:
     asyncio.run(late())
 
 
-def test_the_event_loop_turns_while_a_call_is_computed() -> None:
-    async def turns() -> int:
-        engine = Engine("cpu", lanes=1, threads=1)
-        tensors = {"logits": torch.zeros(4000, 1000), "labels": torch.zeros(4000, dtype=torch.long)}
-        call = parse_call("cross_entropy", Message(tensors))
-        running = asyncio.ensure_future(engine.submit(call, timeout_s=30))
-        count = 0
-        while not running.done():
-            await asyncio.sleep(0)
-            count += 1
-        await running
-        engine.close()
-        return count
+def test_the_event_loop_turns_while_a_lane_computes() -> None:
+    turned = threading.Event()
 
-    assert asyncio.run(turns()) > 10
+    async def turns() -> bool:
+        engine = Engine("cpu", lanes=1, threads=1)
+        running = asyncio.ensure_future(engine.run(lambda _: turned.wait(30), timeout_s=30))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        turned.set()
+        was_set = await running
+        engine.close()
+        return was_set
+
+    assert asyncio.run(turns())
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
