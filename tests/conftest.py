@@ -13,6 +13,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from lossd.app import create_app
+from lossd.cli.serve import config_of
 from lossd.settings import Settings
 
 torch.set_num_threads(1)
@@ -26,8 +27,7 @@ def running(settings: Settings, app: FastAPI | None = None) -> Iterator[str]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     app = app or create_app(settings)
-    config = uvicorn.Config(app, loop="uvloop", http="httptools", log_level="warning")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(config_of(app, settings.model_copy(update={"log_level": "warning"})))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -25,6 +25,7 @@ from lossd.api import (
     schedules,
     streams,
 )
+from lossd.api.at_once import AtOnce
 from lossd.api.calls import LossCalls
 from lossd.api.edge import Edge
 from lossd.api.exchange import Hots
@@ -77,17 +78,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         if settings.state_dir is None:
             shutil.rmtree(folder, ignore_errors=True)
 
-    app = _Service(
-        title="lossd",
-        version=__version__,
-        lifespan=lifespan,
-        hots={
-            "/v1/losses/": LossCalls(engine, admission, settings),
-            batches.PATH: batches.LossBatches(engine, admission, settings),
-            objectives.PATH: objectives.Objectives(engine, admission, settings),
-            "/v2/models/": oip.Inferences(engine, admission, settings, regions, statistics),
-        },
-    )
+    hots: Hots = {
+        "/v1/losses/": LossCalls(engine, admission, settings),
+        batches.PATH: batches.LossBatches(engine, admission, settings),
+        objectives.PATH: objectives.Objectives(engine, admission, settings),
+        "/v2/models/": oip.Inferences(engine, admission, settings, regions, statistics),
+    }
+    app = _Service(title="lossd", version=__version__, lifespan=lifespan, hots=hots)
+    app.state.at_once = AtOnce(hots)
     app.state.engine, app.state.settings, app.state.ready = engine, settings, False
     app.state.admission = admission
     app.state.regions, app.state.statistics = regions, statistics

@@ -1,10 +1,11 @@
 """`POST /v1/losses/{loss}`: calls, in any format."""
 
+import time
 from functools import partial
 
 from lossd.api.body import BodyReader
 from lossd.api.clock import Clock
-from lossd.api.exchange import Answer, Handle, Incoming
+from lossd.api.exchange import Answer, Handle, Incoming, QuickHandle
 from lossd.api.express import Express
 from lossd.engine import Admission, Engine
 from lossd.losses import find
@@ -27,6 +28,26 @@ class LossCalls:
     def match(self, rest: str) -> Handle | None:
         """The handler of calls of the loss that the path names."""
         return None if "/" in rest else partial(self._call, rest)
+
+    def at_once(self, rest: str, incoming: Incoming) -> QuickHandle | None:
+        """What answers calls in JSON like one before."""
+        if incoming.header(b"content-encoding"):
+            return None
+        reader = reader_for(incoming.header(b"content-type"))
+        writer = writer_for(incoming.header(b"accept"), default=reader)
+        return partial(self._like_one_before, rest) if reader is writer is json else None
+
+    def _like_one_before(self, loss: str, body: bytes, seconds: dict[str, float]) -> Answer | None:
+        if not self._express.knows(loss) or not self._admission.has_room(len(body)):
+            return None
+        started_s = time.perf_counter()
+        small = json.read_small(body, self._settings.max_elements)
+        if small is None:
+            return None
+        kind = self._express.kind_of(loss, small)
+        seconds["read"], seconds["parse"] = 0.0, time.perf_counter() - started_s
+        text = self._express.answer(kind, small, seconds)
+        return None if text is None else Answer(json.media_type, (text,))
 
     async def _call(self, loss: str, incoming: Incoming) -> Answer:
         with self._admission.enter() as lease:

@@ -24,11 +24,13 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        incoming = Incoming(scope, receive)
-        handle = find_hot(self._hots, scope)
-        if handle is not None:
-            await _answer(handle, incoming, scope, send)
-            return
+        incoming = Incoming(scope["headers"], receive)
+        if scope["method"] == "POST":
+            hot, rest = find_hot(self._hots, scope["path"])
+            handle = None if hot is None else hot.match(rest)
+            if handle is not None:
+                await _answer(handle, incoming, scope, send)
+                return
         scope.setdefault("state", {}).update(
             seconds=incoming.seconds, request_id=incoming.request_id.decode()
         )

@@ -2,11 +2,11 @@
 
 import random
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar, runtime_checkable
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive, Send
 
 from lossd.wire import Parts
 
@@ -18,22 +18,20 @@ class Incoming:
     """One request as it arrives.
 
     `seconds` takes the time of each phase, for `Server-Timing`. `request_id` is the caller's own,
-    if it sent one that may be repeated.
+    `given_id`, if it sent one that may be repeated.
     """
 
-    __slots__ = ("_headers", "receive", "request_id", "seconds")
+    __slots__ = ("_headers", "given_id", "receive", "request_id", "seconds")
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
-        headers: dict[bytes, bytes] = dict(scope["headers"])
+    def __init__(self, given_headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> None:
+        headers = dict(given_headers)
         self._headers = headers
         self.receive = receive
         self.seconds: dict[str, float] = {}
         given = headers.get(b"x-request-id")
-        self.request_id = (
-            bytes(given)
-            if given is not None and _SAFE_ID.fullmatch(given)
-            else b"%032x" % random.getrandbits(128)
-        )
+        is_safe = given is not None and _SAFE_ID.fullmatch(given)
+        self.given_id = bytes(given) if given is not None and is_safe else None
+        self.request_id = self.given_id or new_id()
 
     def header(self, name: bytes) -> str:
         """The value of a header by its name in lower case; empty if it is absent."""
@@ -44,9 +42,19 @@ class Incoming:
         """The headers that every answer carries: the id, and the timing if there is any."""
         signed = [(b"x-request-id", self.request_id)]
         if self.seconds:
-            phases = [f"{phase};dur={1e3 * s:.3f}" for phase, s in self.seconds.items()]
-            signed.append((b"server-timing", ", ".join(phases).encode()))
+            signed.append((b"server-timing", timing(self.seconds)))
         return signed
+
+
+def new_id() -> bytes:
+    """An id for a request that came without one."""
+    return b"%032x" % random.getrandbits(128)
+
+
+def timing(seconds: Mapping[str, float]) -> bytes:
+    """The value of `Server-Timing`."""
+    phases = [f"{phase};dur={1e3 * s:.3f}" for phase, s in seconds.items()]
+    return ", ".join(phases).encode()
 
 
 @dataclass(slots=True)
@@ -84,14 +92,28 @@ class Hot(Protocol):
         ...
 
 
+# Of a whole body, and of what takes the time of each phase; None if it must go the usual way.
+# Its answers are of one part, without headers of their own. Raises `LossdError`.
+QuickHandle = Callable[[bytes, dict[str, float]], Answer | None]
+
+
+@runtime_checkable
+class Quick(Protocol):
+    """A hot route that can answer some requests without waiting for anything."""
+
+    def at_once(self, rest: str, incoming: Incoming) -> QuickHandle | None:
+        """What answers bodies behind this head; None if nothing can. Raises `LossdError`."""
+        ...
+
+
 Hots = Mapping[str, Hot]
+R = TypeVar("R")
 
 
-def find_hot(hots: Hots, scope: Scope) -> Handle | None:
-    """What answers a request before the router sees it: prefixes like `/v1/losses/`, or paths."""
-    if scope["method"] != "POST":
-        return None
-    path: str = scope["path"]
+def find_hot(hots: Mapping[str, R], path: str) -> tuple[R | None, str]:
+    """What answers POSTs before the router sees them, and how the path goes on for it.
+
+    Its keys are prefixes like `/v1/losses/`, or whole paths.
+    """
     end = path.find("/", 4) + 1 or len(path)
-    hot = hots.get(path[:end])
-    return None if hot is None else hot.match(path[end:])
+    return hots.get(path[:end]), path[end:]

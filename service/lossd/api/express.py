@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from lossd.engine import Engine, Straight
 from lossd.floats import narrow
 from lossd.schema import Call, Result, to_message
-from lossd.wire.json import SmallRequest, write_small
+from lossd.wire import Message, json
+from lossd.wire.json import SmallRequest
 
 _MOST_KINDS = 256
 _MOST_TEXT = 2000  # characters of fields; what says more is not kept
@@ -26,6 +27,7 @@ _MOST_TEXT = 2000  # characters of fields; what says more is not kept
 class _Kind:
     straight: Straight
     fields: dict[str, Any]  # of the answer, without its numbers
+    nulls: int
 
 
 class Express:
@@ -34,6 +36,11 @@ class Express:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._kinds: dict[Hashable, _Kind] = {}
+        self._losses: set[str] = set()
+
+    def knows(self, loss: str) -> bool:
+        """Whether calls of a loss have gone this way."""
+        return loss in self._losses
 
     def kind_of(self, loss: str, request: SmallRequest) -> Hashable:
         """What a request says but for its numbers."""
@@ -74,8 +81,10 @@ class Express:
             return
         if len(self._kinds) >= _MOST_KINDS:
             self._kinds.clear()
-        fields = to_message(call, result).fields
-        self._kinds[kind] = _Kind(straight, dict(fields))
+        message = to_message(call, result)
+        nulls = json.encode(Message({}, message.fields, scalars=message.scalars)).count(b"null")
+        self._kinds[kind] = _Kind(straight, dict(message.fields), nulls)
+        self._losses.add(call.spec.name)
 
 
 def _write(
@@ -95,4 +104,4 @@ def _write(
     if straight.wants_rows:
         rows = np.empty(sums.shape, np.float32)
         narrow(sums, rows)
-    return write_small(fields, rows, gradients)
+    return json.write_small(fields, rows, gradients, known.nulls)

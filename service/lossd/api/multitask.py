@@ -113,7 +113,7 @@ async def _served(
     request: Request, engine: Engine, admission: Admission, settings: Settings, answer: Answers
 ) -> Response:
     with admission.enter() as lease:
-        incoming = Incoming(request.scope, request.receive)
+        incoming = Incoming(request.scope["headers"], request.receive)
         sent = await BodyReader(engine.buffers, settings).receive(incoming, lease)
         # Not on the engine's readers: a method of many tasks takes seconds, and others read.
         parts = await asyncio.to_thread(_answered, sent, answer, settings)

@@ -41,7 +41,7 @@ async def coefficients(
     A step is an integer from 0. What is beyond float64 is "Infinity" or "-Infinity".
     """
     with admission.enter() as lease:
-        incoming = Incoming(request.scope, request.receive)
+        incoming = Incoming(request.scope["headers"], request.receive)
         body = await BodyReader(engine.buffers, settings).read(incoming, lease, in_place=False)
         return Response(
             await engine.off_loop(_answer, schedule, bytes(body)), media_type="application/json"

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,6 +18,7 @@ from pydantic import ValidationError
 
 from lossd.app import create_app
 from lossd.cli.listeners import Listeners
+from lossd.cli.protocol import HoldingProtocol
 from lossd.cli.workers import supervise
 from lossd.losses import find
 from lossd.schema.describe import curl, example_request
@@ -63,20 +65,26 @@ def serve(settings: Settings, listeners: Sequence[socket.socket]) -> int:
     except RuntimeError as err:
         print(f"lossd: {err}", file=sys.stderr)
         return 2
-    config = uvicorn.Config(
+    config = config_of(app, settings)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)  # uvicorn repeats the signal when it is done
+    Server(config, app, settings.drain_delay_s).run(sockets=list(listeners))
+    return 0
+
+
+def config_of(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How uvicorn serves an app that `create_app` made."""
+    protocol: Any = partial(HoldingProtocol, app.state.at_once)  # stands for its class
+    return uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=protocol,
         log_level=settings.log_level,
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nothing here asks who the caller is
         timeout_graceful_shutdown=max(1, round(settings.drain_timeout_s)),
     )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)  # uvicorn repeats the signal when it is done
-    Server(config, app, settings.drain_delay_s).run(sockets=list(listeners))
-    return 0
 
 
 class Server(uvicorn.Server):

@@ -45,6 +45,10 @@ class Admission:
         self.max_requests, self.max_bytes = max_requests, max_bytes
         self.requests = self.held_bytes = 0
 
+    def has_room(self, more_bytes: int) -> bool:
+        """Whether a request of so many bytes may come in, if it is gone again at once."""
+        return self.requests < self.max_requests and self.held_bytes + more_bytes <= self.max_bytes
+
     def enter(self) -> Lease:
         """Hold a place from before the body is read. Raises `Overloaded`."""
         if self.requests >= self.max_requests:

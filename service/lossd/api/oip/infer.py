@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lossd.api.body import BodyReader
-from lossd.api.exchange import Answer, Handle, Incoming
+from lossd.api.exchange import Answer, Handle, Incoming, QuickHandle
 from lossd.api.oip import repeats
 from lossd.api.oip.models import find_model
 from lossd.api.oip.regions import owner_of
@@ -69,6 +69,27 @@ class Inferences:
                 return partial(self._infer, model, version)
         return None
 
+    def at_once(self, rest: str, incoming: Incoming) -> QuickHandle | None:
+        """What answers requests that repeat one before."""
+        model, _, last = rest.partition("/")
+        plain = not incoming.header(b"content-encoding") and not incoming.header(_HEADER.encode())
+        if last != "infer" or not plain or _coding(incoming.header(b"accept-encoding")):
+            return None
+        return partial(self._repeated, find_model(model, None), owner_of(incoming.header))
+
+    def _repeated(
+        self, spec: LossSpec, owner: str, body: bytes, seconds: dict[str, float]
+    ) -> Answer | None:
+        if len(body) > repeats.MOST_BYTES or not self._admission.has_room(len(body)):
+            return None
+        started_ns = time.perf_counter_ns()
+        found = self._repeats.answer(spec.name, owner, body)
+        if found is None:
+            return None
+        seconds["read"] = 0.0
+        self._count(spec, found, seconds, started_ns, started_ns)
+        return Answer("application/json", found.reply.parts)
+
     async def _infer(self, model: str, version: str | None, incoming: Incoming) -> Answer:
         spec = find_model(model, version)
         started_ns = time.perf_counter_ns()
@@ -94,6 +115,18 @@ class Inferences:
         if found is None:
             found = await self._inferred(spec, incoming, body, header_bytes)
         answer = await self._answer(found.reply, incoming)
+        self._count(spec, found, incoming.seconds, started_ns, read_ns)
+        return answer
+
+    def _count(
+        self,
+        spec: LossSpec,
+        found: Found,
+        seconds: dict[str, float],
+        started_ns: int,
+        read_ns: int,
+    ) -> None:
+        """Add an answer to the statistics, and its phases to what the caller is told."""
         done_ns = time.perf_counter_ns()
         self._statistics.succeeded(
             spec.name,
@@ -106,13 +139,12 @@ class Inferences:
                 output=done_ns - found.computed_ns,
             ),
         )
-        incoming.seconds |= {
+        seconds |= {
             "queue": found.queue_ns / 1e9,
             "compute": found.compute_s,
             "parse": (found.parsed_ns - read_ns) / 1e9,
             "serialize": (done_ns - found.computed_ns) / 1e9,
         }
-        return answer
 
     async def _inferred(
         self, spec: LossSpec, incoming: Incoming, body: Body, header_bytes: int | None
