@@ -47,6 +47,7 @@ HINGES = ("hinge", "squared_hinge")
 BINARY = ("binary_cross_entropy_with_logits", "sigmoid_focal", "asymmetric")
 LOSSES = (
     *("cross_entropy", "focal", "generalized_cross_entropy", "kl_divergence", "adversarial"),
+    *("poly_cross_entropy", "symmetric_cross_entropy"),
     *("brier", "multiclass_hinge", "multi_margin", "nll", "distillation"),
     *(*REGRESSION, *HINGES, *BINARY),
 )

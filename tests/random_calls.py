@@ -70,6 +70,8 @@ def _choices(name: str, info: Any) -> list[Any]:
             choices |= {0.0: None, 0.7: None}
         elif low == 0:
             choices |= {0.0: None, 0.1 * high: None, float(high): None}
+        elif low == -1:
+            choices |= {-1.0: None, 0.0: None}
     return list(choices)
 
 

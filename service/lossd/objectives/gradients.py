@@ -12,7 +12,7 @@ from lossd.engine.blocks import has_rows
 from lossd.engine.extras import extras_of
 from lossd.engine.graph import Node, node_of
 from lossd.objectives.objective import Objective, Term
-from lossd.schema import Result
+from lossd.schema import Call, Result
 
 Gradients = dict[str, Tensor]  # by the posted tensor's name, in its shape
 
@@ -116,15 +116,22 @@ def _dtypes_of(terms: Sequence[Term]) -> dict[str, torch.dtype]:
 
 def compute_apart(term: Term, bench: Bench, like: Mapping[str, Tensor]) -> tuple[Result, Gradients]:
     """A term as a call of its own, with its gradients in the shapes of the posted tensors."""
-    dtype = str(term.call.compute_dtype).removeprefix("torch.")
-    options = term.call.options.model_copy(update={"gradient_dtype": dtype})
-    result = bench.compute(replace(term.call, options=options))
+    result = bench.compute(_unrounded(term.call))
     gradients: Gradients = {}
     for key, x in result.gradients.items():
         name = term.sources[key]
         whole = _scattered(term, key, x, like[name])
         gradients[name] = gradients[name] + whole if name in gradients else whole
     return replace(result, gradients={}), gradients
+
+
+def _unrounded(call: Call) -> Call:
+    """A call whose gradients come in its compute dtype."""
+    dtype, asked = call.compute_dtype, call.options.gradient_dtype
+    if asked is None and all([call.inputs[key].dtype == dtype for key in call.wrt]):
+        return call
+    name = str(dtype).removeprefix("torch.")
+    return replace(call, options=call.options.model_copy(update={"gradient_dtype": name}))
 
 
 def _scattered(term: Term, key: str, x: Tensor, like: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from lossd.errors import BadOption, LossdError, TooLarge, WrongShape
 from lossd.losses import LossSpec, Shared, find
 from lossd.objectives.balancing import Balance, check_shared, check_size, read_balance
-from lossd.objectives.coefficients import read_weight, scheduled
+from lossd.objectives.coefficients import Weight, read_weight, scheduled
 from lossd.objectives.objective import Objective, ObjectiveOptions, Term
 from lossd.objectives.selection import Selection, parse_selection
 from lossd.objectives.states import with_states
@@ -151,24 +151,23 @@ class _Parser:
             with at_place("weight"):
                 others = [each for each in self._names if each != self._names[i]]
                 weight = read_weight(said.get("weight", 1.0), self._options.step, others)
-            term = self._term_of(spec, said, at)
-            return replace(term, name=self._names[i], weight=weight)
+            return self._term_of(spec, said, at, self._names[i], weight)
 
-    def _term_of(self, spec: LossSpec, said: dict[str, Any], at: str) -> Term:
+    def _term_of(self, spec: LossSpec, said: Any, at: str, name: str, weight: Weight) -> Term:
         sources = sources_of(self._message, said)
         selection, rows = said.get("rows"), None
         if selection is not None:
             with at_place("rows"):
                 rows = self._rows(spec, selection)  # and it is text
         tensors: dict[str, Tensor] = {}
-        for key, name in sources.items():
-            x = self._message.tensors[name]
+        for key, source in sources.items():
+            x = self._message.tensors[source]
             self._take(x.numel())
             if selection is not None and rows is not None and _is_of_rows(spec, key):
                 with at_place(_place_of(key)):
-                    x = self._gather(name, selection, rows)
+                    x = self._gather(source, selection, rows)
             tensors[key] = x
-        untyped = frozenset(k for k, name in sources.items() if name in self._message.untyped)
+        untyped = frozenset(k for k, source in sources.items() if source in self._message.untyped)
         call = parse_call(spec.name, Message(tensors, self._fields(spec, said), untyped))
         inputs = {
             key: self._read.setdefault((sources[key], selection, x.dtype, x.shape, x.stride()), x)
@@ -177,7 +176,7 @@ class _Parser:
         if spec.matrices:
             self._take(call.paired_elements)
         call = replace(call, inputs=inputs, shared=self._shared)
-        return Term("", at, call, sources, 1.0, selection, rows)
+        return Term(name, at, call, sources, weight, selection, rows)
 
     def _fields(self, spec: LossSpec, said: dict[str, Any]) -> dict[str, Any]:
         """The fields of the call that a term is."""
@@ -306,4 +305,6 @@ def _shared(
 
 def _narrowed(term: Term, wanted: Collection[str]) -> Term:
     keys = tuple(key for key in term.call.wrt if term.sources[key] in wanted)
+    if keys == term.call.wrt:
+        return term
     return replace(term, call=replace(term.call, wrt=keys))

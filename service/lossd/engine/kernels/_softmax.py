@@ -9,8 +9,10 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lossd.compiled import called, compiled, inlined
+from lossd.engine.kernels._blocks import NO_WEIGHTS
 from lossd.engine.kernels._job import FINE, SUSPECT
 from lossd.engine.kernels._lanes import is_lane, lanes_of, load, store, sum_of, where
 from lossd.engine.kernels._rows import (
@@ -29,17 +31,32 @@ from lossd.engine.kernels._rows import (
 
 @inlined()
 def _focused(
-    nats: float, hit: float, miss: float, gamma: float, detached: bool, power: float
+    nats: float,
+    hit: float,
+    miss: float,
+    gamma: float,
+    detached: bool,
+    power: float,
+    of_nats: float,
+    of_miss: float,
 ) -> Any:
     """A value, and its derivative by nats = -log p.
 
     Without a power (q) it is nats (1 - p)^gamma, whose derivative is (1 - p)^gamma if `detached`;
-    with it (1 - p^q) / q. `hit` is p, `miss` 1 - p.
+    with it (1 - p^q) / q; without gamma either it is of_nats nats + of_miss (1 - p). `hit` is p,
+    `miss` 1 - p.
     """
     if power > 0.0:
         return -math.expm1(-power * nats) / power, math.exp(-power * nats)
     if gamma == 0.0 or nats == math.inf:
-        return nats, 1.0
+        if of_nats == 1.0 and of_miss == 0.0:
+            return nats, 1.0
+        value = of_miss * miss
+        if of_nats != 0.0:
+            value += of_nats * nats
+        if of_miss < 0.0:  # of_nats - |of_miss| p, without the difference where p is nearly 1
+            return value, (of_nats + of_miss) - of_miss * miss
+        return value, of_nats + of_miss * hit
     modulation = miss**gamma
     slope = modulation
     if not detached and miss > 0.0:
@@ -49,7 +66,8 @@ def _focused(
 
 @compiled(
     "int64(float32[:, ::1], int64[::1], boolean, int64, float32[::1], boolean, float64, boolean,"
-    " float64, float32[:], float64[::1], float64[::1], float64[::1], float32[:, ::1])"
+    " float64, float64, float64, float32[:], float64[::1], float64[::1], float64[::1],"
+    " float32[:, ::1])"
 )
 def labelled(
     logits: Any,
@@ -61,6 +79,8 @@ def labelled(
     gamma: float,
     detached: bool,
     power: float,
+    of_nats: float,
+    of_miss: float,
     outer: Any,
     values: Any,
     log_sum_exp: Any,
@@ -99,7 +119,9 @@ def labelled(
         log_total = log_of_total(rest, own, lead)
         value = lead + log_total
         weight = np.float64(weights[label]) if weights.size else 1.0
-        value, slope = _focused(value, own / total, rest / total, gamma, detached, power)
+        value, slope = _focused(
+            value, own / total, rest / total, gamma, detached, power, of_nats, of_miss
+        )
         values[i] = weight * value if weight != 0.0 else 0.0
         factor = np.float64(outer[min(i, outer.size - 1)]) * slope
         if factors.size:
@@ -110,6 +132,24 @@ def labelled(
             multiply(gradient[i], factor)
             gradient[i, label] = -factor * rest
     return FINE
+
+
+def constants_of(
+    ignore_index: int | None,
+    weights: NDArray[np.float32] = NO_WEIGHTS,
+    *,
+    weighs_factor: bool = False,
+    gamma: float = 0.0,
+    detached: bool = False,
+    power: float = 0.0,
+    of_nats: float = 1.0,
+    of_miss: float = 0.0,
+) -> tuple[Any, ...]:
+    """What `labelled` is called with between labels and outer; unless told, of cross-entropy."""
+    may_ignore = ignore_index is not None
+    ignored = ignore_index if may_ignore else 0
+    form = (weighs_factor, gamma, detached, power, of_nats, of_miss)
+    return (may_ignore, ignored, weights, *form)
 
 
 @called()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lossd.engine.kernels import _weights
 from lossd.engine.kernels._blocks import Work, binder
-from lossd.engine.kernels._softmax import labelled, spread
+from lossd.engine.kernels._softmax import constants_of, labelled, spread
 from lossd.schema import Call
 
 
@@ -40,15 +40,15 @@ def work(call: Call) -> Work:
     weights = _weights.of_classes(call, "class_weights")
     if not _weights.are_sound(weights):
         return _weights.REFUSED
-    may_ignore = params.ignore_index is not None
-    constants: tuple[Any, ...] = (may_ignore, params.ignore_index if may_ignore else 0, weights)
     if "labels" in inputs and not params.label_smoothing:
-        constants = (*constants, False, 0.0, False, 0.0)
+        constants = constants_of(params.ignore_index, weights)
         return Work(labelled, ("logits",), ("logits",), "labels", constants, has_recipe=True)
     tolerance = math.inf
     if "target_probabilities" in inputs:
         tolerance = _weights.tolerance_of(call, "target_probabilities")
-    constants = (*constants, params.label_smoothing, tolerance)
+    may_ignore = params.ignore_index is not None
+    ignored = params.ignore_index if may_ignore else 0
+    constants = (may_ignore, ignored, weights, params.label_smoothing, tolerance)
     floats = ("logits", "target_probabilities")
     return Work(spread, floats, ("logits",), "labels", constants, has_recipe=True)
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lossd.engine.kernels import _weights
 from lossd.engine.kernels._blocks import NO_WEIGHTS, Work, binder
-from lossd.engine.kernels._softmax import labelled
+from lossd.engine.kernels._softmax import constants_of, labelled
 from lossd.schema import Call
 
 
@@ -28,15 +28,12 @@ def work(call: Call) -> Work:
     alpha = _weights.of_classes(call, "alpha")
     if not _weights.are_sound(alpha):
         return _weights.REFUSED
-    may_ignore = params.ignore_index is not None
-    constants = (
-        may_ignore,
-        params.ignore_index if may_ignore else 0,
+    constants = constants_of(
+        params.ignore_index,
         alpha,
-        True,
-        params.gamma,
-        params.modulation_gradient == "detached",
-        0.0,
+        weighs_factor=True,
+        gamma=params.gamma,
+        detached=params.modulation_gradient == "detached",
     )
     return Work(labelled, ("logits",), ("logits",), "labels", constants, has_recipe=True)
 

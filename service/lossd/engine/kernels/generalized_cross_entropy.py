@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lossd.engine.kernels import _weights
 from lossd.engine.kernels._blocks import Work, binder
-from lossd.engine.kernels._softmax import labelled
+from lossd.engine.kernels._softmax import constants_of, labelled
 from lossd.schema import Call
 
 _LEAST_POWER = 1e-100  # below it is cross-entropy
@@ -31,16 +31,8 @@ def work(call: Call) -> Work:
     weights = _weights.of_classes(call, "class_weights")
     if not _weights.are_sound(weights):
         return _weights.REFUSED
-    may_ignore = params.ignore_index is not None
-    constants = (
-        may_ignore,
-        params.ignore_index if may_ignore else 0,
-        weights,
-        False,
-        0.0,
-        False,
-        params.q if params.q >= _LEAST_POWER else 0.0,
-    )
+    power = params.q if params.q >= _LEAST_POWER else 0.0
+    constants = constants_of(params.ignore_index, weights, power=power)
     return Work(labelled, ("logits",), ("logits",), "labels", constants, has_recipe=True)
 
 
