@@ -181,8 +181,7 @@ def _pull(
 
 @compiled(
     "int64(float32[:, ::1], float32[:, ::1], int64[::1], boolean, int64, float32[::1], float64,"
-    " float64, boolean, float32[::1], float32[:], float64[::1], float64[::1], float64[::1],"
-    " float32[:, ::1])"
+    " float64, float32[:], float64[::1], float64[::1], float64[::1], float32[:, ::1])"
 )
 def spread(
     logits: Any,
@@ -193,8 +192,6 @@ def spread(
     weights: Any,
     smoothing: float,
     tolerance: float,
-    spares_label: bool,
-    item_weights: Any,
     outer: Any,
     values: Any,
     log_sum_exp: Any,
@@ -203,9 +200,8 @@ def spread(
 ) -> int:
     """Values -sum_k u_k log p_k; gradients p sum(u) - u; u_k = w_k ((1 - a) t_k + a / K possible).
 
-    t is one-hot where there are labels. With them, a / K is not for the label where the spread
-    `spares_label`, and what an item comes to is multiplied by its label's `item_weights`, if any.
-    Fused checks: those of `labelled`; targets in [0, 1] whose sum is within `tolerance` of 1.
+    t is one-hot where there are labels. Fused checks: those of `labelled`; targets in [0, 1] whose
+    sum is within `tolerance` of 1.
     """
     classes = logits.shape[1]
     for i in range(logits.shape[0]):
@@ -237,14 +233,11 @@ def spread(
         total = rest + own
         if not total < math.inf:
             return SUSPECT
-        takers = _possible(z) if smoothing > 0.0 else 0.0
-        if spares_label and lead < math.inf:
-            takers -= 1.0
-        share = np.float32(smoothing / takers if takers > 0.0 else 0.0)
-        kept = np.float32(1.0 - smoothing if takers > 0.0 else 1.0)
+        share = np.float32(smoothing / _possible(z) if smoothing > 0.0 else 0.0)
+        kept = np.float32(1.0 - smoothing)
         distances, others = _sums(z, most, t, weights, kept, share, special)
         u = np.float64(kept) * (np.float64(t[special]) if t.size else 1.0)
-        if lead < math.inf and not spares_label:
+        if lead < math.inf:
             u += np.float64(share)
         if weights.size:
             u *= np.float64(weights[special])
@@ -254,9 +247,8 @@ def spread(
         if not weight < math.inf:
             return SUSPECT
         log_total = log_of_total(rest, own, lead)
-        counts = np.float64(item_weights[label]) if item_weights.size else 1.0
-        values[i] = counts * (distances + weight * log_total) if counts != 0.0 else 0.0
-        factor = counts * np.float64(outer[min(i, outer.size - 1)])
+        values[i] = distances + weight * log_total
+        factor = np.float64(outer[min(i, outer.size - 1)])
         if factors.size:
             factors[i] = factor
             log_sum_exp[i] = np.float64(most) + log_total if factor != 0.0 else 0.0

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import NO_WEIGHTS, Work, binder
+from lossd.engine.kernels._blocks import Work, binder
 from lossd.engine.kernels._softmax import labelled, spread
 from lossd.schema import Call
 
@@ -48,7 +48,7 @@ def work(call: Call) -> Work:
     tolerance = math.inf
     if "target_probabilities" in inputs:
         tolerance = _weights.tolerance_of(call, "target_probabilities")
-    constants = (*constants, params.label_smoothing, tolerance, False, NO_WEIGHTS)
+    constants = (*constants, params.label_smoothing, tolerance)
     floats = ("logits", "target_probabilities")
     return Work(spread, floats, ("logits",), "labels", constants, has_recipe=True)
 

@@ -6,6 +6,7 @@ large tau.
 """
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ from lossd.engine.kernels._rows import (
 from lossd.schema import Call
 
 _LARGEST = float(np.finfo(np.float32).max)
+_MOST_KEPT = 4096  # classes: a training's counts are the same from call to call
 
 
 def applies(call: Call) -> bool:
@@ -58,30 +60,37 @@ def work(call: Call) -> Work:
     counts = _weights.of_classes(call, "class_counts")
     if not _weights.are_sound(counts):
         return _weights.REFUSED
-    wide = counts.astype(np.float64)
-    # The plain function cannot tell the shares of counts whose sum its float32 does not hold.
-    if not 0.0 < wide.sum() < _LARGEST:
+    shift = _shift if counts.size <= _MOST_KEPT else _shift.__wrapped__
+    parts = shift(counts.tobytes(), params.tau)
+    if parts is None:
         return _weights.REFUSED
     may_ignore = params.ignore_index is not None
-    constants = (may_ignore, params.ignore_index if may_ignore else 0, *_shift(wide, params.tau))
+    constants = (may_ignore, params.ignore_index if may_ignore else 0, *parts)
     return Work(_adjusted, ("logits",), ("logits",), "labels", constants)
 
 
 bind = binder(work)
 
 
+@lru_cache(64)
 def _shift(
-    counts: NDArray[np.float64], tau: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What is added to the logits, in two parts, but for a constant: 0 for the commonest class."""
+    class_counts: bytes, tau: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
+    """What is added to the logits, in two parts, but for a constant: 0 for the commonest class.
+
+    Nobody writes to it. None of counts that have no sum in float32: the plain function finds no
+    shares in them.
+    """
+    counts = np.frombuffer(class_counts, np.float32).astype(np.float64)
+    if not 0.0 < counts.sum() < _LARGEST:
+        return None
     if tau == 0.0:
         nothing = np.zeros(counts.size, np.float32)
         return nothing, nothing
     with np.errstate(divide="ignore"):
         shift = tau * np.log(counts / counts.max())
     high = shift.astype(np.float32)
-    possible = counts > 0
-    low = np.subtract(shift, high, out=np.zeros_like(shift), where=possible)
+    low = np.subtract(shift, high, out=np.zeros_like(shift), where=counts > 0)
     return high, low.astype(np.float32)
 
 
