@@ -58,8 +58,6 @@ def work(call: Call) -> Work:
     """What computes the rows of a call."""
     params: Any = call.params
     counts = _weights.of_classes(call, "class_counts")
-    if not _weights.are_sound(counts):
-        return _weights.REFUSED
     shift = _shift if counts.size <= _MOST_KEPT else _shift.__wrapped__
     parts = shift(counts.tobytes(), params.tau)
     if parts is None:
@@ -78,11 +76,12 @@ def _shift(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
     """What is added to the logits, in two parts, but for a constant: 0 for the commonest class.
 
-    Nobody writes to it. None of counts that have no sum in float32: the plain function finds no
-    shares in them.
+    Nobody writes to it. None of counts that are not finite and >= 0, or have no sum in float32:
+    the plain function finds no shares in them.
     """
-    counts = np.frombuffer(class_counts, np.float32).astype(np.float64)
-    if not 0.0 < counts.sum() < _LARGEST:
+    given = np.frombuffer(class_counts, np.float32)
+    counts = given.astype(np.float64)
+    if not _weights.are_sound(given) or not 0.0 < counts.sum() < _LARGEST:
         return None
     if tau == 0.0:
         nothing = np.zeros(counts.size, np.float32)
