@@ -49,6 +49,7 @@ LOSSES = (
     *("cross_entropy", "focal", "generalized_cross_entropy", "kl_divergence", "adversarial"),
     *("poly_cross_entropy", "symmetric_cross_entropy"),
     *("brier", "multiclass_hinge", "multi_margin", "nll", "distillation"),
+    *("label_smoothing", "logit_adjustment", "margin_based_label_smoothing", "dual_focal"),
     *(*REGRESSION, *HINGES, *BINARY),
 )
 BUILTINS: Mapping[str, Callable[..., Tensor]] = {
@@ -76,6 +77,11 @@ def call_of(name: str, rows: int, classes: int) -> Call:
             "labels": labels,
         },
         "distillation": {"student_logits": logits[0], "teacher_logits": logits[1]},
+        "logit_adjustment": {
+            "logits": logits[0],
+            "labels": labels,
+            "class_counts": 1.0 + torch.arange(classes) % 100,
+        },
         "nll": {"log_probabilities": logits[0].log_softmax(1), "labels": labels},
     }
     positive = logits[1] > 0
