@@ -69,7 +69,7 @@ def compute_by_kernel(
     """The result; None if the checks may refuse the call, or nothing counts in a mean."""
     rows, per_row = call.item_shape[0], math.prod(call.item_shape[1:])
     row_weights = None if call.row_weights is None else call.row_weights.numpy()
-    denominator = _denominator(kernel.weigh(call), rows, per_row, row_weights)
+    denominator = denominator_of_items(kernel.weigh(call), rows, per_row, row_weights)
     # A sum divides by nothing, and a row without weight has the bits that it has among others.
     if call.reduction == "mean" and not 0.0 < denominator < math.inf:
         return None
@@ -116,12 +116,13 @@ def result_of(
     )
 
 
-def _denominator(
+def denominator_of_items(
     weights: NDArray[np.float64] | float,
     rows: int,
     per_row: int,
     row_weights: NDArray[np.float64] | None,
 ) -> float:
+    """What a mean divides by: the items' shares of it, as `Kernel.weigh` has them, by row."""
     if isinstance(weights, np.ndarray):
         of_rows = weights.sum(1) if weights.ndim > 1 else weights
         return float(of_rows.sum() if row_weights is None else of_rows @ row_weights)

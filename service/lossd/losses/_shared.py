@@ -44,6 +44,11 @@ class Shared:
             check()
             self._checked[key] = tensors
 
+    def forget(self) -> None:
+        """Let go of all that was computed, which tensors that were lent hold through this."""
+        self._cast.clear()
+        self._known.clear()
+
     def lend(self, x: Tensor) -> None:
         """Let losses of this tensor find what was computed of its memory."""
         setattr(x, _ATTRIBUTE, self)

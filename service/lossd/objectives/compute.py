@@ -1,7 +1,7 @@
 """An objective, start to end: values, weights, one combined gradient, and what is said of both."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +13,14 @@ from lossd.engine.blocks import is_cuttable
 from lossd.engine.compute import pick_kernel
 from lossd.engine.plain import rows_in
 from lossd.engine.reduce import gradient_overflows
-from lossd.errors import OutOfRange
+from lossd.errors import BadRequest, OutOfRange
 from lossd.objectives.balancing import Balancing, balanced
 from lossd.objectives.coefficients import Follower
 from lossd.objectives.gradients import Gradients, Graph, compute_apart
 from lossd.objectives.gramian import Gramian, gramian_of
 from lossd.objectives.objective import OF_EACH_TERM, Objective, Term
 from lossd.objectives.parse import at_place
+from lossd.objectives.softmaxes import compute_of_softmaxes
 from lossd.schema import Result, Warned, check_values
 
 
@@ -48,15 +49,29 @@ class Computed:
 
 def compute_objective(objective: Objective, bench: Bench | None = None) -> Computed:
     """All of an objective. Raises what `check_values` raises of a term, with the term's place."""
-    bench = bench or Bench()
-    for term in objective.terms:
-        with at_place(term.at):
-            check_values(term.call)  # of all, before any computes
-    alone = {term.name for term in objective.terms if _goes_alone(term, bench)}
-    apart = [term for term in objective.terms if term.name in alone]
-    together = [term for term in objective.terms if term.name not in alone]
-    graph, combined = Graph(objective, together, bench), _Sum()
-    results = bench.on_device(lambda: {term.name: _forward(graph, term) for term in together})
+    try:
+        return _computed(objective, bench or Bench())
+    except BadRequest:
+        _check_all(objective.terms)  # the first of the terms that are not right is named
+        raise
+    finally:
+        for term in objective.terms:
+            if term.call.shared is not None:
+                term.call.shared.forget()  # else memory waits for the garbage collector
+
+
+def _computed(objective: Objective, bench: Bench) -> Computed:
+    results, combined = {}, _Sum()
+    for found_results, found in compute_of_softmaxes(objective, bench):
+        results |= found_results
+        combined.take(found)
+    left = [term for term in objective.terms if term.name not in results]
+    alone = {term.name for term in left if _goes_alone(term, bench)}
+    apart = [term for term in left if term.name in alone]
+    together = [term for term in left if term.name not in alone]
+    _check_all(together)  # the others are checked where they are computed
+    graph = Graph(objective, together, bench)
+    results |= bench.on_device(lambda: {term.name: _forward(graph, term) for term in together})
     own: dict[str, Gradients] = {}
     for term in apart:
         with at_place(term.at):
@@ -86,6 +101,12 @@ def compute_objective(objective: Objective, bench: Bench | None = None) -> Compu
         combined.add_last(bench.on_device(lambda: graph.backward(of_graph, objective.wrt)))
     combined.add_last(instead)
     return _said(objective, results, weights, combined.total, own, state, balancing)
+
+
+def _check_all(terms: Iterable[Term]) -> None:
+    for term in terms:
+        with at_place(term.at):
+            check_values(term.call)
 
 
 def _said(
@@ -237,6 +258,12 @@ class _Sum:
                 held.add_(x, alpha=weight)
             else:
                 self.total[name] = held + x * weight
+
+    def take(self, gradients: Gradients) -> None:
+        """Add gradients, weight included, that are nobody else's."""
+        for name, x in gradients.items():
+            held = self.total.get(name)
+            self.total[name] = x if held is None else held + x
 
     def add_last(self, gradients: Mapping[str, Tensor]) -> None:
         """Add what may share memory with each other."""

@@ -120,7 +120,7 @@ def compute_apart(term: Term, bench: Bench, like: Mapping[str, Tensor]) -> tuple
     gradients: Gradients = {}
     for key, x in result.gradients.items():
         name = term.sources[key]
-        whole = _scattered(term, key, x, like[name])
+        whole = scattered(term, key, x, like[name])
         gradients[name] = gradients[name] + whole if name in gradients else whole
     return replace(result, gradients={}), gradients
 
@@ -134,7 +134,8 @@ def _unrounded(call: Call) -> Call:
     return replace(call, options=call.options.model_copy(update={"gradient_dtype": name}))
 
 
-def _scattered(term: Term, key: str, x: Tensor, like: Tensor) -> Tensor:
+def scattered(term: Term, key: str, x: Tensor, like: Tensor) -> Tensor:
+    """A gradient of an input of a term in the shape of the posted tensor, 0 in rows not chosen."""
     if not term.has_rows(key):
         return x.reshape(like.shape)
     assert term.rows is not None

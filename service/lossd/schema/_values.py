@@ -54,7 +54,9 @@ def _check_reals(call: Call, want: InputSpec, x: Tensor, at: str) -> None:
 
     def check() -> None:
         if finite:
-            _check_finite(want, x, at)
+            # Of its own, because other losses say the same of the same tensor in other words.
+            said = ("finite", want.arg.minus_infinity)
+            _once(call, said, (x,), lambda: _check_finite(want, x, at))
         _check_range(want, x, at)
         if summed:
             _check_sums(want, x, at)

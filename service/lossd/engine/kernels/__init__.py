@@ -8,6 +8,7 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from lossd.engine.kernels._blocks import HasWork as HasWork
 from lossd.engine.kernels._job import FINE as FINE
@@ -19,16 +20,18 @@ from lossd.engine.kernels._job import Rows as Rows
 from lossd.schema import Call
 
 
-def _discover() -> dict[str, Kernel]:
+def _discover() -> tuple[dict[str, Kernel], Any]:
     try:
         import numba  # noqa: F401 # there are no wheels for the newest Pythons
     except ModuleNotFoundError:
-        return {}
+        return {}, None
     names = [each.name for each in pkgutil.iter_modules(__path__) if each.name[0] != "_"]
-    return {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+    found = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+    return found, importlib.import_module(f"{__name__}._one_softmax")
 
 
-KERNELS: Mapping[str, Kernel] = MappingProxyType(_discover())
+_found, ONE_SOFTMAX = _discover()  # the latter computes several losses at once; None without numba
+KERNELS: Mapping[str, Kernel] = MappingProxyType(_found)
 
 
 def kernel_for(call: Call) -> Kernel | None:

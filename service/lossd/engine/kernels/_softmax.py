@@ -30,7 +30,7 @@ from lossd.engine.kernels._rows import (
 
 
 @inlined()
-def _focused(
+def focused(
     nats: float,
     hit: float,
     miss: float,
@@ -87,7 +87,7 @@ def labelled(
     factors: Any,
     gradient: Any,
 ) -> int:
-    """Values w_y times what `_focused` makes of -log p_y; gradients w_y slope (p - onehot(y)).
+    """Values w_y times what `focused` makes of -log p_y; gradients w_y slope (p - onehot(y)).
 
     The factor of a recipe includes w_y if it `weighs_factor`. Fused checks: NaN, +inf, rows without
     a possible class, labels.
@@ -119,7 +119,7 @@ def labelled(
         log_total = log_of_total(rest, own, lead)
         value = lead + log_total
         weight = np.float64(weights[label]) if weights.size else 1.0
-        value, slope = _focused(
+        value, slope = focused(
             value, own / total, rest / total, gamma, detached, power, of_nats, of_miss
         )
         values[i] = weight * value if weight != 0.0 else 0.0

@@ -43,7 +43,7 @@ def work(call: Call) -> Work:
         for key in ("probabilities", "target_probabilities")
     ]
     constants = (source == "logits", *tolerances, 0.5 if params.scale_by_half else 1.0)
-    return Work(_score, (source, "target_probabilities"), (source,), "labels", constants)
+    return Work(score, (source, "target_probabilities"), (source,), "labels", constants)
 
 
 bind = binder(work)
@@ -93,7 +93,7 @@ def _pull(
     "int64(float32[:, ::1], float32[:, ::1], int64[::1], boolean, float64, float64, float64,"
     " float32[:], float64[::1], float32[:, ::1])"
 )
-def _score(
+def score(
     predicted: Any,
     targets: Any,
     labels: Any,

@@ -1,4 +1,7 @@
-"""Distillation, in float64 like its plain function: T^2 would show the rounding of float32."""
+"""Distillation, its softened part in float64 like its plain function's.
+
+T^2 would show the rounding of float32.
+"""
 
 import math
 from typing import Any
@@ -10,6 +13,7 @@ from lossd.compiled import SUMS, called, compiled
 from lossd.engine.kernels import _weights
 from lossd.engine.kernels._blocks import Work, binder
 from lossd.engine.kernels._job import FINE, SUSPECT
+from lossd.engine.kernels._rows import all_finite, exp_and_sum, largest, log_of_total
 from lossd.exponentials import exp_of_negative
 from lossd.schema import Call
 
@@ -44,16 +48,6 @@ def work(call: Call) -> Work:
 bind = binder(work)
 
 
-@called()
-def _largest(z: Any) -> float:
-    """NaN if one is among them, or an infinity."""
-    most, total = -math.inf, 0.0
-    for each in z:
-        most = max(most, np.float64(each))
-        total += np.float64(each)
-    return most if abs(total) < math.inf else math.nan
-
-
 @called(SUMS)
 def _softened(z: Any, most: float, temperature: float, e: Any) -> float:
     """Write e^((z - most) / T); their sum."""
@@ -63,6 +57,15 @@ def _softened(z: Any, most: float, temperature: float, e: Any) -> float:
     for j in range(z.size):
         total += e[j]
     return total
+
+
+@called(SUMS)
+def _apart(z: Any, top: float, x: Any, other_top: float, f: Any) -> float:
+    """The sum of f times how much further z is from its largest than x from its own."""
+    far = 0.0
+    for j in range(z.size):
+        far += f[j] * ((np.float64(x[j]) - other_top) - (np.float64(z[j]) - top))
+    return far
 
 
 @compiled(
@@ -88,13 +91,14 @@ def distilled(
     labels.
     """
     classes = student.shape[1]
-    scratch = np.empty((3, classes))
-    e, f, g = scratch[0], scratch[1], scratch[2]
+    scratch = np.empty((2, classes))
+    e, f = scratch[0], scratch[1]
+    hards = np.empty(classes if hard != 0.0 else 0, np.float32)
     for i in range(student.shape[0]):
         z, x = student[i], teacher[i]
-        top, other_top = _largest(z), _largest(x)
-        if not (abs(top) < math.inf and abs(other_top) < math.inf):
+        if not all_finite(z) or not all_finite(x):
             return SUSPECT
+        top, other_top = np.float64(largest(z)), np.float64(largest(x))
         label = labels[i] if labels.size else -1
         ignored = may_ignore and label == ignore_index
         if labels.size and not ignored and not 0 <= label < classes:
@@ -105,14 +109,14 @@ def distilled(
                 gradient[i] = np.float32(0)
             continue
         total, other = _softened(z, top, temperature, e), _softened(x, other_top, temperature, f)
-        log_ratio, far = math.log(total) - math.log(other), 0.0
-        for j in range(classes):
-            far += f[j] * ((np.float64(x[j]) - other_top) - (np.float64(z[j]) - top))
+        log_ratio, far = math.log(total) - math.log(other), _apart(z, top, x, other_top, f)
         value = soft * (far / (temperature * other) + log_ratio) if soft != 0.0 else 0.0
-        mass = 1.0
+        lead, own, rest = 0.0, 1.0, 0.0
         if hard != 0.0:
-            mass = _softened(z, top, 1.0, g)
-            value += hard * (top - np.float64(z[label]) + math.log(mass))
+            rest = exp_and_sum(z, np.float32(top), label, hards)
+            lead = top - np.float64(z[label])
+            own = math.exp(-lead)
+            value += hard * (lead + log_of_total(rest, own, lead))
         if not abs(value) < math.inf:
             return SUSPECT
         values[i] = value
@@ -120,9 +124,13 @@ def distilled(
             continue
         weight = np.float64(outer[min(i, outer.size - 1)])
         pull = weight * soft / temperature
+        of_e, of_f, of_hard = pull / total, pull / other, weight * hard / (rest + own)
+        g = gradient[i]
         for j in range(classes):
-            found = pull * (e[j] / total - f[j] / other)
-            if hard != 0.0:
-                found += weight * hard * (g[j] / mass - (1.0 if j == label else 0.0))
-            gradient[i, j] = np.float32(found)
+            g[j] = np.float32(of_e * e[j] - of_f * f[j])
+        if hard != 0.0:
+            at_label = of_e * e[label] - of_f * f[label] - of_hard * rest
+            for j in range(classes):
+                g[j] += np.float32(of_hard) * hards[j]
+            g[label] = np.float32(at_label)
     return FINE

@@ -47,7 +47,7 @@ def work(call: Call) -> Work:
     may_ignore = params.ignore_index is not None
     ignore_index = params.ignore_index if may_ignore else 0
     constants = (may_ignore, ignore_index, weights, params.smoothing, params.spread == "others")
-    return Work(_smoothed, ("logits",), ("logits",), "labels", constants)
+    return Work(smoothed, ("logits",), ("logits",), "labels", constants)
 
 
 bind = binder(work)
@@ -92,7 +92,7 @@ def _pull(z: Any, factor: float, share: float, g: Any) -> None:
     "int64(float32[:, ::1], int64[::1], boolean, int64, float32[::1], float64, boolean,"
     " float32[:], float64[::1], float32[:, ::1])"
 )
-def _smoothed(
+def smoothed(
     logits: Any,
     labels: Any,
     may_ignore: bool,
