@@ -113,7 +113,7 @@ def took_s(work: Callable[[], Any]) -> float:
 
 
 def check(message: Message, bench: Bench, calls: list[Call]) -> None:
-    """Raises where the objective's value or gradient is not what the terms come to by themselves."""
+    """Raises where an objective is not what its terms come to by themselves."""
     objective = objective_of(message)
     found = compute_objective(objective, bench)
     value, gradient = 0.0, torch.zeros_like(message.tensors["z"], dtype=torch.float64)
@@ -150,7 +150,8 @@ def measure(name: str, terms: list[dict[str, Any]], dtype: torch.dtype) -> dict[
     dearest = of_terms_s.index(dearest_s)
     return {
         "name": name, "terms": len(terms), "shape": [ROWS, CLASSES], "dtype": str(dtype)[6:],
-        "objective_ms": 1e3 * median_s, "parse_ms": 1e3 * statistics.median(parse_s), "dearest": calls[dearest].spec.name,
+        "objective_ms": 1e3 * median_s, "parse_ms": 1e3 * statistics.median(parse_s),
+        "dearest": calls[dearest].spec.name,
         "dearest_ms": 1e3 * dearest_s, "one_by_one_ms": 1e3 * all_s,
         "to_dearest": median_s / dearest_s, "to_one_by_one": median_s / all_s,
     }  # fmt: skip

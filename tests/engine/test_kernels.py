@@ -38,6 +38,8 @@ def variants_of(name: str) -> list[Variant]:
 
 VARIANTS = [each for name in KERNELS for each in variants_of(name)]
 every_kernel = pytest.mark.parametrize("name", KERNELS)
+OF_ROWS = [name for name in KERNELS if CATALOG[name].coupling == "independent"]
+every_kernel_of_rows = pytest.mark.parametrize("name", OF_ROWS)
 every_variant = pytest.mark.parametrize("variant", VARIANTS, ids=str)
 # rows, width, inner, kind, scale
 SHAPES: list[tuple[int, int, tuple[int, ...], str, float]] = [
@@ -266,7 +268,7 @@ def assert_same_bits(one: Result | None, other: Result | None, rows: Any) -> Non
         assert torch.equal(x, tensors_of(other)[key][rows]), key
 
 
-@every_kernel
+@every_kernel_of_rows
 @pytest.mark.parametrize("width", [*range(1, 68), 127, 128, 129, 1000, 1001, 4097])
 def test_a_row_has_the_same_bits_wherever_it_stands(name: str, width: int) -> None:
     available = variants_of(name)
@@ -288,7 +290,7 @@ def test_a_row_has_the_same_bits_wherever_it_stands(name: str, width: int) -> No
     assert values is not None and batch is not None and torch.equal(values.rows, batch.rows)
 
 
-@every_kernel
+@every_kernel_of_rows
 def test_threads_do_not_change_the_bits(name: str) -> None:
     slices = Slices(3)
     for variant in variants_of(name)[:3]:

@@ -58,16 +58,21 @@ def is_possible(call: Call, device: torch.device) -> bool:
         and options.nonfinite == "refuse"
         and call.compute_dtype == torch.float32
         and options.gradient_dtype != "float64"
-        and call.item_shape != ()
         and math.prod(call.item_shape) > 0
     )
+
+
+def shape_of_items(call: Call) -> tuple[int, int]:
+    """Rows, and items per row; a value for the whole call is one row of one item."""
+    rows, *within = call.item_shape or (1,)
+    return rows, math.prod(within)
 
 
 def compute_by_kernel(
     kernel: Kernel, call: Call, buffers: Buffers, slices: Slices = ONE_SLICE
 ) -> Result | None:
     """The result; None if the checks may refuse the call, or nothing counts in a mean."""
-    rows, per_row = call.item_shape[0], math.prod(call.item_shape[1:])
+    rows, per_row = shape_of_items(call)
     row_weights = None if call.row_weights is None else call.row_weights.numpy()
     denominator = denominator_of_items(kernel.weigh(call), rows, per_row, row_weights)
     # A sum divides by nothing, and a row without weight has the bits that it has among others.
@@ -99,7 +104,7 @@ def result_of(
     more_warnings: tuple[Warned, ...],
 ) -> Result:
     """The result that a finished job comes to, with the gradients that were made of it."""
-    rows, per_row = call.item_shape[0], math.prod(call.item_shape[1:])
+    rows, per_row = shape_of_items(call)
     row_weights = None if call.row_weights is None else call.row_weights.numpy()
     weighted = _weighted(job.sums, row_weights)
     total = float(np.add.reduce(weighted))
@@ -147,7 +152,7 @@ def outer_of(
 
 def job_for(call: Call, outer: NDArray[np.float32], buffers: Buffers, *, dense: bool = True) -> Job:
     """Memory for all that a call asks for; without `dense` none for its gradients."""
-    rows, per_row = call.item_shape[0], math.prod(call.item_shape[1:])
+    rows, per_row = shape_of_items(call)
     wanted = [key for key in call.wrt if dense and not (call.by_recipe and key == "logits")]
     more: dict[str, Any] = {}
     if "rows" in call.options.outputs and per_row != 1:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lossd.engine.compute import compute, pick_kernel
-from lossd.engine.fused import narrowed, outer_of
+from lossd.engine.fused import narrowed, outer_of, shape_of_items
 from lossd.engine.kernels import FINE, HasWork, Kernel
 from lossd.engine.kernels._blocks import NO_LABELS, NO_ROWS, NOBODY_ASKED, Work
 from lossd.engine.reduce import reduce_sums
@@ -128,7 +128,7 @@ def _is_contiguous(call: Call) -> bool:
 
 def _straight(kernel: Kernel, call: Call) -> Straight | None:
     """None where a call's numbers decide more than the arguments, or its arrays are not plain."""
-    options, rows = call.options, call.item_shape[0]
+    options, (rows, _) = call.options, shape_of_items(call)
     weights = kernel.weigh(call)
     plain = (
         len(call.item_shape) == 1

@@ -20,7 +20,7 @@ from lossd.objectives.gradients import Gradients, Graph, compute_apart
 from lossd.objectives.gramian import Gramian, gramian_of
 from lossd.objectives.objective import OF_EACH_TERM, Objective, Term
 from lossd.objectives.parse import at_place
-from lossd.objectives.softmaxes import compute_of_softmaxes
+from lossd.objectives.summed import compute_in_groups
 from lossd.schema import Result, Warned, check_values
 
 
@@ -61,8 +61,9 @@ def compute_objective(objective: Objective, bench: Bench | None = None) -> Compu
 
 
 def _computed(objective: Objective, bench: Bench) -> Computed:
-    results, combined = {}, _Sum()
-    for found_results, found in compute_of_softmaxes(objective, bench):
+    results: dict[str, Result] = {}
+    combined = _Sum()
+    for found_results, found in compute_in_groups(objective, bench):
         results |= found_results
         combined.take(found)
     left = [term for term in objective.terms if term.name not in results]

@@ -26,7 +26,9 @@ def _discover() -> tuple[dict[str, Kernel], Any]:
     except ModuleNotFoundError:
         return {}, None
     names = [each.name for each in pkgutil.iter_modules(__path__) if each.name[0] != "_"]
-    found = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
+    found: dict[str, Kernel] = {
+        name: importlib.import_module(f"{__name__}.{name}") for name in names
+    }
     return found, importlib.import_module(f"{__name__}._one_softmax")
 
 

@@ -8,7 +8,7 @@ gradients are copied back the same way, rounded once.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -65,6 +65,34 @@ def binder(work: Callable[[Call], Work]) -> Callable[[Call, Job], Rows]:
     def bind(call: Call, job: Job) -> Rows:
         """Rows of a call."""
         return _rows_of(work(call), call, job)
+
+    return bind
+
+
+def binder_of_whole(work: Callable[[Call], Work]) -> Callable[[Call, Job], Rows]:
+    """As `binder`, of a kernel that computes all rows at once: half precision is widened whole."""
+
+    def bind(call: Call, job: Job) -> Rows:
+        """The one value of a call."""
+        made = work(call)
+        wide = {key: x.float() if key in made.inputs else x for key, x in call.inputs.items()}
+        gradients = {
+            key: x if x.dtype == np.float32 else np.empty(x.shape, np.float32)
+            for key, x in job.gradients.items()
+        }
+        wide_job = replace(job, gradients=gradients)
+        run = _rows_of(made, replace(call, inputs=wide), wide_job)
+
+        def rounded(start: int, stop: int) -> int:
+            found = run(start, stop)
+            for key, x in gradients.items():
+                asked = as_tensor(job.gradients[key])
+                if not found & SUSPECT and asked.dtype != torch.float32:
+                    asked.copy_(torch.from_numpy(x))
+                    found |= _overflow(torch.from_numpy(x), asked.dtype)
+            return found
+
+        return rounded
 
     return bind
 

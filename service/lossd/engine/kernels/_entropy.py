@@ -102,7 +102,7 @@ def with_entropy(
         special = label if labels.size and not ignored else position(z, most)
         g = gradient[i] if gradient.size else z[:0]
         rest, far = _sums(z, most, inverse, special, g)
-        if special < 0 or not rest < math.inf:
+        if special < 0 or not (rest < math.inf and most < math.inf):
             return SUSPECT
         if ignored:
             values[i] = 0.0

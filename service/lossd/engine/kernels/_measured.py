@@ -32,7 +32,8 @@ DISTANCES = 4  # of d, over the possible classes
 POSSIBLE = 5  # their number
 MEASURED = 6
 
-# The columns of a gradient's coefficients: of e, e^2, d e, and of every possible class.
+# The columns of a gradient's coefficients: of e, e (e - 1), d e, and of every possible class. All
+# but the first and last are exactly 0 at the largest, where a sure row's digits are.
 OF_E, OF_SQUARE, OF_DISTANCE, OF_ALL = 0, 1, 2, 3
 COEFFICIENTS = 4
 
@@ -95,10 +96,11 @@ def _pull_row(
             store(g, j, load(g, j, ZERO) * a)
         return
     b, c = lanes_of(np.float32(square)), lanes_of(np.float32(distance))
-    d, tops, lowest = lanes_of(np.float32(every)), lanes_of(most), lanes_of(LOWEST)
+    d, one = lanes_of(np.float32(every)), lanes_of(ONE)
+    tops, lowest = lanes_of(most), lanes_of(LOWEST)
     for j in range(0, z.size, 16):
         x, e = load(z, j, LOWEST), load(g, j, ZERO)
-        pulled = where(e == nothing, nothing, e * (a + b * e + c * (tops - x)))
+        pulled = where(e == nothing, nothing, e * (a + b * (e - one) + c * (tops - x)))
         store(g, j, pulled + where(x > lowest, d, nothing))
 
 
@@ -119,7 +121,7 @@ def _at_label(z: Any, row: Any, label: int, labels: Any, coefficients: Any, own:
     d = row[MOST] - np.float64(z[label])
     e = math.exp(-d)
     if e > 0.0:
-        found += e * (alike + square * e + distance * d)
+        found += e * (alike + square * (e - 1.0) + distance * d)
     return found + every if d < math.inf else found
 
 

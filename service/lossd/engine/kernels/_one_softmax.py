@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 from lossd.engine.kernels._blocks import NO_LABELS
 from lossd.engine.kernels._job import FINE, SUSPECT
 from lossd.engine.kernels._measured import COEFFICIENTS, MEASURED, measure, pull
-from lossd.engine.kernels._parts import OF_ONE_SOFTMAX as CORES
+from lossd.engine.kernels._parts import core_of_one_softmax
 
-__all__ = ["CORES", "Loss", "OneSoftmax"]
+__all__ = ["Loss", "OneSoftmax", "core_of_one_softmax"]
 
 BLOCK_ELEMENTS = 256 * 1024  # whose logits and exponentials stay in a core's cache
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """One of `CORES`, and what it is called with.
+    """A function that `core_of_one_softmax` gives, and what it is called with.
 
     `outer` is what each row's value counts in the whole, (rows,) or (1,). Losses of the same
     `group` have the same labels, and are pulled as one.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lossd.compiled import compiled, inlined
+from lossd.engine.kernels._blocks import Work
 from lossd.engine.kernels._entropy import entropy_counted, with_entropy
 from lossd.engine.kernels._job import FINE, SUSPECT
 from lossd.engine.kernels._measured import (
@@ -108,9 +109,7 @@ def of_smoothed(
     coefficients: Any,
     at_label: Any,
 ) -> int:
-    """`smoothed` over all classes: what spares the label would lose digits, and is refused."""
-    if spares_label:
-        return SUSPECT
+    """`smoothed` over all classes, the label's too."""
     for i in range(labels.size):
         label, row = labels[i], measured[i]
         values[i] = 0.0
@@ -152,9 +151,7 @@ def of_entropy(
     coefficients: Any,
     at_label: Any,
 ) -> int:
-    """`with_entropy` at temperature 1: another is refused."""
-    if inverse != np.float32(1.0):
-        return SUSPECT
+    """`with_entropy` at temperature 1."""
     for i in range(logits.shape[0]):
         row, z = measured[i], logits[i]
         values[i] = 0.0
@@ -201,28 +198,36 @@ def of_score(
     coefficients: Any,
     at_label: Any,
 ) -> int:
-    """`score` of logits and labels: of anything else it is refused."""
-    if not is_logits or not labels.size:
-        return SUSPECT
+    """`score` of logits and labels."""
     for i in range(labels.size):
         label, row = labels[i], measured[i]
         if not 0 <= label < logits.shape[1]:
             return SUSPECT
         lead, own, rest, total = _around(row, logits[i], label)
-        squares = row[SQUARES]
+        but_largest = row[SQUARES] / (total * total)
+        squares = but_largest  # of all but the label
         if lead > 0.0:
-            squares += 1.0 - own * own  # the largest is among the others, the label is not
-        hit, miss, squares = own / total, rest / total, squares / (total * total)
+            squares += (1.0 - own * own) / (total * total)
+        hit, miss = own / total, rest / total
         values[i] = share * (squares + miss * miss)
         factor = 2.0 * share * outer[min(i, outer.size - 1)]
         if factor != 0.0:
-            center = squares - hit * miss
-            coefficients[i, OF_E] -= factor * center / total
+            of_largest = row[OTHERS] / (total * total) - but_largest + hit
+            coefficients[i, OF_E] += factor * of_largest / total
             coefficients[i, OF_SQUARE] += factor / (total * total)
             at_label[i] -= factor * hit * (miss * miss + squares)
     return FINE
 
 
-OF_ONE_SOFTMAX: Mapping[Callable[..., int], Callable[..., int]] = MappingProxyType(
+_OF_ONE_SOFTMAX: Mapping[Callable[..., int], Callable[..., int]] = MappingProxyType(
     {labelled: of_labelled, smoothed: of_smoothed, with_entropy: of_entropy, score: of_score}
 )
+
+
+def core_of_one_softmax(work: Work) -> Callable[..., int] | None:
+    """The same loss of a softmax that others share; None where it needs a pass of its own."""
+    if work.core is smoothed and work.constants[-1]:  # what spares the label would lose digits
+        return None
+    if work.core is with_entropy and work.constants[3] != 1.0:  # another temperature
+        return None
+    return _OF_ONE_SOFTMAX.get(work.core)
