@@ -1,7 +1,7 @@
 """The CPU kernels against the same losses in torch and JAX: value and gradients.
 
 One thread. Each cell is a loss and a shape. Contenders take turns after their answers were
-compared with eager torch's:
+compared with the plain function's in float64:
 
 - `kernel`: the engine's whole way through a kernel, checks of the values included;
 - `eager`: the loss's plain function and autograd;
@@ -24,6 +24,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,7 @@ LOSSES = (
     *("poly_cross_entropy", "symmetric_cross_entropy"),
     *("brier", "multiclass_hinge", "multi_margin", "nll", "distillation"),
     *("label_smoothing", "logit_adjustment", "margin_based_label_smoothing", "dual_focal"),
+    *("entropy", "confidence_penalty", "mdca"),
     *(*REGRESSION, *HINGES, *BINARY),
 )
 BUILTINS: Mapping[str, Callable[..., Tensor]] = {
@@ -82,6 +84,7 @@ def call_of(name: str, rows: int, classes: int) -> Call:
             "labels": labels,
             "class_counts": 1.0 + torch.arange(classes) % 100,
         },
+        "entropy": {"logits": logits[0]},
         "nll": {"log_probabilities": logits[0].log_softmax(1), "labels": labels},
     }
     positive = logits[1] > 0
@@ -174,8 +177,15 @@ def contenders(call: Call) -> Iterator[tuple[str, Contender]]:
 
 
 def compare(call: Call, steps: Mapping[str, Contender]) -> None:
-    """Raises `AssertionError` where an answer is not eager torch's."""
-    want = steps["eager"]()
+    """Raises `AssertionError` where an answer is not the plain function's in float64.
+
+    Where eager torch's own is far from that, for two logits are one number after a log-softmax in
+    float32, anything between is let pass, but for the kernel's.
+    """
+    wide = {key: x.double() if x.is_floating_point() else x for key, x in call.inputs.items()}
+    exact = replace(call, inputs=wide)
+    want = by_autograd(value_of(exact), exact)()
+    eager = steps["eager"]()
     scale = max(float(x.abs().max()) for x in want[1:])
     for name, step in steps.items():
         if name == "copy":
@@ -183,9 +193,13 @@ def compare(call: Call, steps: Mapping[str, Contender]) -> None:
         got = step()
         if isinstance(got, Result):
             got = (torch.tensor(got.value), *(got.gradients[key] for key in call.wrt))
-        for mine, theirs in zip(got, want, strict=True):
+        for mine, true, rough in zip(got, want, eager, strict=True):
             mine = torch.from_numpy(np.array(mine)) if not isinstance(mine, Tensor) else mine
-            torch.testing.assert_close(mine.to(theirs), theirs, rtol=1e-3, atol=1e-5 * scale)
+            mine = mine.to(true)
+            if name != "kernel":
+                is_far = ~torch.isclose(rough.to(true), true, rtol=1e-3, atol=1e-5 * scale)
+                mine = torch.where(is_far, true, mine)
+            torch.testing.assert_close(mine, true, rtol=1e-3, atol=1e-5 * scale)
 
 
 def took_us(step: Contender, calls: int = 1) -> float:

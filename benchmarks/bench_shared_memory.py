@@ -4,12 +4,16 @@ The floor is eager torch in the caller's own process, with one thread, from the 
 a numpy gradient. The service is a process of its own, with one thread. Answers are compared first;
 then the ways alternate. One JSON line per size and way: `to_eager` is the median of the ratios to
 eager torch in the same round, `service_us` what the service says that its phases took. The inputs
-of the way `memfd_in_place` were made by `Client.empty`, so they are never copied.
+of the way `memfd_in_place` were made by `Client.empty`, so they are never copied. `tcp_recipe` gets
+two numbers per row and makes the gradient of them. `socket_and_kernel` is what TCP cannot do
+without: a plain socket moves the same bytes out and back, and the kernel computes; `to_socket` is
+the ratio to it.
 """
 
 import json
 import os
 import platform
+import socket
 import statistics
 import subprocess
 import sys
@@ -18,11 +22,17 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.bench_transport import PlainSocket, echo_server
+from lossd.engine.compute import compute
+from lossd.engine.memory import Buffers
+from lossd.schema import parse_call
+from lossd.wire import Message
 from lossd_client import Client, Result, Retry
 
 SIZES = ((64, 1000), (4096, 1000), (64, 32000))
@@ -70,9 +80,26 @@ def eager(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Call:
     return call
 
 
-def by(client: Client, logits: NDArray[np.float32], labels: NDArray[np.int64]) -> Call:
+def socket_and_kernel(
+    plain: PlainSocket, logits: NDArray[np.float32], labels: NDArray[np.int64]
+) -> Call:
+    inputs = {"logits": torch.from_numpy(logits), "labels": torch.from_numpy(labels)}
+    loss, buffers = parse_call("cross_entropy", Message(inputs, {})), Buffers(1 << 28)
+
     def call() -> tuple[float, NDArray[np.float32], Mapping[str, float]]:
-        result: Result = client.compute("cross_entropy", logits=logits, labels=labels)
+        plain.echo(memoryview(logits).cast("B"))
+        result = compute(loss, torch.device("cpu"), buffers)
+        assert result.value is not None
+        return result.value, result.gradients["logits"].numpy(), {}
+
+    return call
+
+
+def by(
+    client: Client, logits: NDArray[np.float32], labels: NDArray[np.int64], **options: Any
+) -> Call:
+    def call() -> tuple[float, NDArray[np.float32], Mapping[str, float]]:
+        result: Result = client.compute("cross_entropy", logits=logits, labels=labels, **options)
         assert result.value is not None
         return result.value, result.gradients["logits"], result.seconds
 
@@ -80,11 +107,19 @@ def by(client: Client, logits: NDArray[np.float32], labels: NDArray[np.int64]) -
 
 
 def ways(
-    stack: ExitStack, url: str, path: str, logits: NDArray[np.float32], labels: NDArray[np.int64]
+    stack: ExitStack,
+    url: str,
+    path: str,
+    echo_port: int,
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int64],
 ) -> dict[str, Call]:
     """Every way by its name; the clients end with the stack."""
+    echo = stack.enter_context(socket.create_connection(("127.0.0.1", echo_port)))
+    echo.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     clients = {
         "tcp": Client(url),
+        "tcp_recipe": Client(url),
         "unix": Client(uds=path),
         "dev_shm": Client(uds=path, shared_memory="shm"),
         "memfd": Client(uds=path, shared_memory="memfd"),
@@ -95,8 +130,13 @@ def ways(
     own = clients["memfd_in_place"].empty(logits.shape)
     own[:] = logits
     inputs = {name: own if name == "memfd_in_place" else logits for name in clients}
-    found = {name: by(client, inputs[name], labels) for name, client in clients.items()}
-    return {"eager": eager(logits, labels), **found}
+    options = {"tcp_recipe": {"gradient_form": "recipe"}}
+    found = {
+        name: by(client, inputs[name], labels, **options.get(name, {}))
+        for name, client in clients.items()
+    }
+    floor = socket_and_kernel(PlainSocket(echo), logits, labels)
+    return {"eager": eager(logits, labels), "socket_and_kernel": floor, **found}
 
 
 def check(calls: Mapping[str, Call]) -> None:
@@ -125,23 +165,27 @@ def measure(calls: Mapping[str, Call]) -> tuple[dict[str, list[float]], dict[str
 def main() -> None:
     torch.set_num_threads(1)
     random = np.random.default_rng(0)
-    with service() as (url, path):
+    with service() as (url, path), echo_server() as (echo_port, _):
         for rows, classes in SIZES:
             logits = random.normal(size=(rows, classes)).astype(np.float32)
             labels = random.integers(0, classes, rows)
             with ExitStack() as stack:
-                calls = ways(stack, url, path, logits, labels)
+                calls = ways(stack, url, path, echo_port, logits, labels)
                 check(calls)
                 took_us, service_us = measure(calls)
             for name, rounds_us in took_us.items():
-                pairs = zip(rounds_us, took_us["eager"], strict=True)
+                floors = [
+                    statistics.median(a / b for a, b in zip(rounds_us, took_us[way], strict=True))
+                    for way in ("eager", "socket_and_kernel")
+                ]
                 line = {
                     "bench": "shared_memory",
                     "way": name,
                     "rows": rows,
                     "classes": classes,
                     "p50_us": round(statistics.median(rounds_us), 1),
-                    "to_eager": round(statistics.median(mine / floor for mine, floor in pairs), 2),
+                    "to_eager": round(floors[0], 2),
+                    "to_socket": round(floors[1], 2),
                     "service_us": round(statistics.median(service_us[name]), 1),
                     "rounds": ALTERNATIONS,
                     "torch": torch.__version__,

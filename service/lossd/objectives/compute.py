@@ -99,8 +99,8 @@ def _computed(objective: Objective, bench: Bench) -> Computed:
         combined.add(counted, weights[name])
     if not objective.compares:
         of_graph = {term.name: weights[term.name] for term in together}
-        combined.add_last(bench.on_device(lambda: graph.backward(of_graph, objective.wrt)))
-    combined.add_last(instead)
+        combined.take(bench.on_device(lambda: graph.backward(of_graph, objective.wrt)))
+    combined.take(instead)
     return _said(objective, results, weights, combined.total, own, state, balancing)
 
 
@@ -260,14 +260,8 @@ class _Sum:
             else:
                 self.total[name] = held + x * weight
 
-    def take(self, gradients: Gradients) -> None:
-        """Add gradients, weight included, that are nobody else's."""
-        for name, x in gradients.items():
-            held = self.total.get(name)
-            self.total[name] = x if held is None else held + x
-
-    def add_last(self, gradients: Mapping[str, Tensor]) -> None:
-        """Add what may share memory with each other."""
+    def take(self, gradients: Mapping[str, Tensor]) -> None:
+        """Add gradients that are weighed already; last those that others may hold."""
         for name, x in gradients.items():
             held = self.total.get(name)
             self.total[name] = x if held is None else held + x
