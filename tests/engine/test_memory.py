@@ -59,10 +59,10 @@ from lossd.wire import Message
 engine = Engine("cpu", lanes=1, threads=1, pool_bytes=int(sys.argv[1]))
 logits, labels = torch.randn(1024, 1000), torch.randint(1000, (1024,))
 call = parse_call("symmetric_cross_entropy", Message({"logits": logits, "labels": labels}, {}))
-for _ in range(3):
+for _ in range(12):
     compute_plainly(call, engine.device)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
+for _ in range(20):
     compute_plainly(call, engine.device)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 engine.close()
