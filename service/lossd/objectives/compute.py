@@ -16,7 +16,7 @@ from lossd.engine.reduce import gradient_overflows
 from lossd.errors import BadRequest, OutOfRange
 from lossd.objectives.balancing import Balancing, balanced
 from lossd.objectives.coefficients import Follower
-from lossd.objectives.gradients import Gradients, Graph, compute_apart
+from lossd.objectives.gradients import Gradients, Graph, compute_apart, posted
 from lossd.objectives.gramian import Gramian, gramian_of
 from lossd.objectives.objective import OF_EACH_TERM, Objective, Term
 from lossd.objectives.parse import at_place
@@ -76,11 +76,11 @@ def _computed(objective: Objective, bench: Bench) -> Computed:
     own: dict[str, Gradients] = {}
     for term in apart:
         with at_place(term.at):
-            results[term.name], found = compute_apart(term, bench, objective.tensors)
+            results[term.name], by_key = compute_apart(term, bench)
         if objective.compares or objective.balance or isinstance(term.weight, Follower):
-            own[term.name] = found
-        else:
-            combined.add(found, term.weight)  # at once, so that only one is held
+            own[term.name] = posted(term, by_key, objective.tensors)
+        else:  # at once, so that only one is held
+            combined.add_of(term, by_key, objective.tensors, term.weight)
     results = {term.name: results[term.name] for term in objective.terms}
     weights, state = _weights_of(objective, results)
     if objective.compares:
@@ -259,6 +259,20 @@ class _Sum:
                 held.add_(x, alpha=weight)
             else:
                 self.total[name] = held + x * weight
+
+    def add_of(
+        self, term: Term, found: Mapping[str, Tensor], like: Mapping[str, Tensor], weight: float
+    ) -> None:
+        """The same, of a term's gradients by its keys; where it has chosen rows, to these only."""
+        for key, x in found.items():
+            name = term.sources[key]
+            held = self.total.get(name)
+            fits = held is not None and held.dtype == x.dtype
+            if weight and fits and term.has_rows(key) and abs(weight) < torch.finfo(x.dtype).max:
+                assert held is not None and term.rows is not None
+                held.index_add_(0, term.rows, x.reshape(-1, *held.shape[1:]), alpha=weight)
+            else:
+                self.add(posted(term, {key: x}, like), weight)
 
     def take(self, gradients: Mapping[str, Tensor]) -> None:
         """Add gradients that are weighed already; last those that others may hold."""

@@ -114,15 +114,20 @@ def _dtypes_of(terms: Sequence[Term]) -> dict[str, torch.dtype]:
     return dtypes
 
 
-def compute_apart(term: Term, bench: Bench, like: Mapping[str, Tensor]) -> tuple[Result, Gradients]:
-    """A term as a call of its own, with its gradients in the shapes of the posted tensors."""
+def compute_apart(term: Term, bench: Bench) -> tuple[Result, dict[str, Tensor]]:
+    """A term as a call of its own, with its gradients by its inputs' keys, of its rows alone."""
     result = bench.compute(_unrounded(term.call))
+    return replace(result, gradients={}), dict(result.gradients)
+
+
+def posted(term: Term, found: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> Gradients:
+    """A term's gradients in the shapes of the posted tensors, 0 in rows that it does not take."""
     gradients: Gradients = {}
-    for key, x in result.gradients.items():
+    for key, x in found.items():
         name = term.sources[key]
         whole = scattered(term, key, x, like[name])
         gradients[name] = gradients[name] + whole if name in gradients else whole
-    return replace(result, gradients={}), gradients
+    return gradients
 
 
 def _unrounded(call: Call) -> Call:
