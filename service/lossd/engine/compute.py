@@ -1,4 +1,4 @@
-"""One call, start to end: by a kernel, in blocks of pairs, or by its plain function and autograd."""
+"""One call, start to end: by a kernel, in blocks of pairs, or by its plain function."""
 
 import time
 from dataclasses import replace

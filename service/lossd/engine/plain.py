@@ -120,7 +120,7 @@ def _tensors_of(part: Result) -> dict[str, Tensor]:
 def _compute(call: Call, device: torch.device, denominator: float) -> Result:
     """All rows of a call, or some: `denominator` is that of the whole."""
     by_autograd = [key for key in call.wrt if not (call.by_recipe and key == "logits")]
-    leaves = {key: leaf_of(call, x, device, key in by_autograd) for key, x in call.inputs.items()}
+    leaves = {key: _leaf(call, x, device, key in by_autograd) for key, x in call.inputs.items()}
     with torch.set_grad_enabled(bool(by_autograd)):
         values = call.spec.fn(**call.arguments(leaves), params=call.params)
     settled, outer = settle(call, values, denominator)
@@ -160,7 +160,7 @@ def settle(call: Call, values: Tensor, denominator: float) -> tuple[Result, Tens
     return result, _outer(call, values, row_weights, scale)
 
 
-def leaf_of(call: Call, x: Tensor, device: torch.device, differentiable: bool) -> Tensor:
+def _leaf(call: Call, x: Tensor, device: torch.device, differentiable: bool) -> Tensor:
     """In the compute dtype where it gets a gradient, which is then rounded once, at the end."""
     dtype = call.compute_dtype if differentiable else x.dtype
     if call.shared is None or device.type != "cpu":

@@ -1,39 +1,32 @@
-"""InfoNCE: a softmax of every row over all columns, and symmetric, of every column over all rows."""
+"""InfoNCE: every row is a softmax over all columns; symmetric, every column is one over rows."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lossd.engine.kernels._blocks import NO_ROWS, NOBODY_ASKED
 from lossd.engine.kernels._job import FINE, SUSPECT
 from lossd.engine.kernels._pairs import measure_columns, measure_rows, pull_both, settle_both
 from lossd.engine.kernels._softmax import constants_of, labelled
-from lossd.engine.pairs._work import Work
-from lossd.losses._ops import direction
-from lossd.losses._spec import LossParams
+from lossd.engine.pairs._work import Embeddings, Work
+from lossd.schema import Call
 
 _LOWEST = np.float32(-np.inf)
 
 
-def prepare(arguments: Mapping[str, Any], params: Any) -> tuple[Tensor, Tensor]:
-    """Scaled queries; keys, and negatives after them."""
-    queries, right = arguments["queries"], [arguments["keys"]]
-    if arguments.get("negatives") is not None:
-        right.append(arguments["negatives"])
-    if params.normalize:
-        queries, right = direction(queries), [direction(x) for x in right]
-    scale = arguments.get("logit_scale")
-    queries = queries * (1.0 / params.temperature if scale is None else scale)
-    return queries, right[0] if len(right) == 1 else torch.cat(right)
-
-
-def passes(params: Any) -> int:
-    """A column is measured before the first gradient is known."""
-    return 2 if params.symmetric else 1
+def embeddings(call: Call) -> Embeddings:
+    """Scaled queries; keys, and negatives after them. Symmetric, columns are measured first."""
+    params: Any = call.params
+    given = call.inputs.get("logit_scale")
+    return Embeddings(
+        left="queries",
+        right=("keys", "negatives") if "negatives" in call.inputs else ("keys",),
+        scale=1.0 / params.temperature if given is None else given.item(),
+        scale_key=None if given is None else "logit_scale",
+        normalize=params.normalize,
+        again=params.symmetric and bool(call.wrt),
+    )
 
 
 def run(work: Work) -> int:
@@ -47,26 +40,12 @@ def _one_way(work: Work) -> int:
     own, constants = np.arange(len(work.values)), constants_of(None)
     wants_gradient = work.products.differentiable
 
-    def pull(cut: slice, block: NDArray[np.float32]) -> int:
-        def rows(start: int, stop: int) -> int:
-            z, here = block[start:stop], slice(cut.start + start, cut.start + stop)
-            return int(
-                labelled(
-                    z,
-                    own[here],
-                    *constants,
-                    work.outer[here],
-                    work.values[here],
-                    NOBODY_ASKED,
-                    NOBODY_ASKED,
-                    z if wants_gradient else NO_ROWS,
-                )
-            )
-
-        return work.in_slices(rows, len(block), block.size)
+    def pull(here: slice, z: NDArray[np.float32]) -> int:
+        written = (work.values[here], NOBODY_ASKED, NOBODY_ASKED, z if wants_gradient else NO_ROWS)
+        return int(labelled(z, own[here], *constants, work.outer[here], *written))
 
     for cut, block in work.products.blocks():
-        if pull(cut, block) & SUSPECT:
+        if work.over_rows(cut, block, pull) & SUSPECT:
             return SUSPECT
         if wants_gradient:
             work.products.take_back(cut, block)
@@ -90,38 +69,32 @@ class _Sides:
     def measure(self, work: Work, cut: slice, block: NDArray[np.float32]) -> int:
         """Take a block in."""
 
-        def rows(start: int, stop: int) -> int:
-            here = slice(cut.start + start, cut.start + stop)
-            z, first = block[start:stop], cut.start + start
-            return int(measure_rows(z, first, self.most[0, here], self.rest[0, here]))
+        def rows(here: slice, z: NDArray[np.float32]) -> int:
+            return int(measure_rows(z, here.start, self.most[0, here], self.rest[0, here]))
 
         def columns(start: int, stop: int) -> int:
             most, rest = self.most[1, start:stop], self.rest[1, start:stop]
             return int(measure_columns(block, cut.start, start, most, rest))
 
         self.own[cut] = block[:, cut].diagonal()
-        found = work.in_slices(rows, len(block), block.size)
+        found = work.over_rows(cut, block, rows)
         return found | work.in_slices(columns, self.own.size, block.size)
 
     def settle(self, work: Work) -> int:
         """Values, once every block has been measured."""
         most, rest, factors = self.most, self.rest, self.factors
         written = (work.values, *factors, self.slopes)
-        return int(
-            settle_both(self.own, most[0], rest[0], most[1], rest[1], work.outer, *written)
-        )
+        return int(settle_both(self.own, most[0], rest[0], most[1], rest[1], work.outer, *written))
 
     def pull(self, work: Work, cut: slice, block: NDArray[np.float32]) -> int:
         """Turn similarities into gradients."""
 
-        def rows(start: int, stop: int) -> int:
-            here = slice(cut.start + start, cut.start + stop)
+        def rows(here: slice, z: NDArray[np.float32]) -> int:
             of_rows = (self.most[0, here], self.factors[0, here])
             of_columns = (self.most[1], self.factors[1])
-            z, first = block[start:stop], cut.start + start
-            return int(pull_both(z, first, *of_rows, *of_columns, self.slopes[here]))
+            return int(pull_both(z, here.start, *of_rows, *of_columns, self.slopes[here]))
 
-        return work.in_slices(rows, len(block), block.size)
+        return work.over_rows(cut, block, rows)
 
 
 def _both_ways(work: Work) -> int:
