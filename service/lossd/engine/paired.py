@@ -1,8 +1,8 @@
 """Calls of losses that compare every row with every other: never all similarities at once.
 
 A few rows of similarities are made, go through the loss's compiled pass, and leave their gradient
-in that of both sides.
-What is held beside inputs and gradients depends on `Room`, not on rows times rows.
+in that of both sides. What is held beside inputs and gradients depends on `Room`, not on rows times
+rows.
 """
 
 import math
@@ -60,7 +60,7 @@ def compute_paired(
     work = Work(
         call=call,
         products=Products(left, right, buffers, room, again=made_of.again),
-        outer=np.ascontiguousarray(np.broadcast_to(outer.reshape(-1), rows)),
+        outer=np.broadcast_to(outer.reshape(-1), rows).copy(),
         values=np.empty(rows),
         in_slices=slices.run,
     )

@@ -20,17 +20,19 @@ from lossd.engine.kernels._job import Rows as Rows
 from lossd.schema import Call
 
 
-def _discover() -> tuple[dict[str, Kernel], Any]:
+def _discover() -> tuple[dict[str, Any], Any, Any]:
     try:
         import numba  # noqa: F401 # there are no wheels for the newest Pythons
     except ModuleNotFoundError:
-        return {}, None
+        return {}, None, None
     names = [each.name for each in pkgutil.iter_modules(__path__) if each.name[0] != "_"]
     found = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
-    return found, importlib.import_module(f"{__name__}._one_softmax")
+    others = (importlib.import_module(f"{__name__}.{x}") for x in ("_one_softmax", "_directions"))
+    return found, *others
 
 
-_found, ONE_SOFTMAX = _discover()  # the latter computes several losses at once; None without numba
+# ONE_SOFTMAX computes several losses at once, DIRECTIONS normalises; both are None without numba.
+_found, ONE_SOFTMAX, DIRECTIONS = _discover()
 KERNELS: Mapping[str, Kernel] = MappingProxyType(_found)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lossd.engine.kernels._directions import directions, take_back
+from lossd.engine.kernels import DIRECTIONS
 from lossd.engine.memory import Buffers
 
 Rows = Callable[[int, int], int]
@@ -37,13 +37,17 @@ class Side:
             unit, lengths = buffers.take(x.shape, np.float32), np.empty((len(x), 2), np.float32)
 
             def rows(start: int, stop: int) -> int:
-                return int(directions(x[start:stop], unit[start:stop], lengths[start:stop]))
+                return int(
+                    DIRECTIONS.directions(x[start:stop], unit[start:stop], lengths[start:stop])
+                )
 
             in_slices(rows, len(x), x.size)
             self._unit, self._lengths = unit, lengths
         self.ready = self._unit
         if scale != 1.0:
-            self.ready = np.multiply(self._unit, self._scale, out=buffers.take(x.shape, np.float32))
+            self.ready = buffers.take(x.shape, np.float32)
+            with np.errstate(over="ignore"):  # what float32 does not hold is infinite in it
+                np.multiply(self._unit, self._scale, out=self.ready)
         self.gradient = buffers.take(x.shape, np.float32) if differentiable else None
 
     def take_back(self) -> tuple[NDArray[np.float32], float]:
@@ -55,7 +59,11 @@ class Side:
         def rows(start: int, stop: int) -> int:
             part = slice(start, stop)
             of_part = lengths[part] if lengths.size else lengths
-            return int(take_back(unit[part], of_part, self._scale, gradient[part], products[part]))
+            return int(
+                DIRECTIONS.take_back(
+                    unit[part], of_part, self._scale, gradient[part], products[part]
+                )
+            )
 
         self._in_slices(rows, len(unit), unit.size)
         return gradient, float(products.sum())
