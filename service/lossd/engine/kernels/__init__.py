@@ -27,8 +27,10 @@ def _discover() -> tuple[dict[str, Any], Any, Any]:
         return {}, None, None
     names = [each.name for each in pkgutil.iter_modules(__path__) if each.name[0] != "_"]
     found = {name: importlib.import_module(f"{__name__}.{name}") for name in names}
-    others = (importlib.import_module(f"{__name__}.{x}") for x in ("_one_softmax", "_directions"))
-    return found, *others
+    one_softmax, directions = (
+        importlib.import_module(f"{__name__}.{name}") for name in ("_one_softmax", "_directions")
+    )
+    return found, one_softmax, directions
 
 
 # ONE_SOFTMAX computes several losses at once, DIRECTIONS normalises; both are None without numba.
