@@ -165,6 +165,16 @@ def test_any_scale_is_as_good_as_the_plain_one(name, params, scale) -> None:
     assert_as_good_as_plain(call, in_blocks(call))
 
 
+@every_loss
+@pytest.mark.parametrize("length", [1e-42, 1e-30, 1e-10, 1e10, 1e20, 3e37])
+def test_directions_of_any_length_are_as_good_as_the_plain_ones(name: str, length: float) -> None:
+    """Of the shortest, whose gradients float32 does not hold, only values are compared."""
+    call = call_of(name, {}, 19, 8, outputs=["rows"] if length < 1e-38 else ["rows", "gradients"])
+    scaled = {key: x * length if x.ndim == 2 else x for key, x in call.inputs.items()}
+    call = dataclasses.replace(call, inputs=scaled)
+    assert_as_good_as_plain(call, in_blocks(call))
+
+
 @pytest.mark.parametrize("temperature", [1e-6, 1e-3, 0.07, 1.0, 1e6])
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_any_temperature_is_as_good_as_the_plain_one(temperature, symmetric) -> None:

@@ -52,7 +52,7 @@ class Products:
         return self._of_left is not None or self._of_right is not None
 
     def blocks(self, *, backwards: bool = False) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-        """Rows, and their similarities with every column."""
+        """Rows, and their similarities with every column; none after gradients took their place."""
         numbers = range(len(self._cuts))
         for i in reversed(numbers) if backwards else numbers:
             cut, place = self._cuts[i], min(i, len(self._rooms) - 1)
