@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lossd.engine.compute import compute, compute_plainly, pick_kernel
 from lossd.engine.fused import Slices
-from lossd.engine.kernels import KERNELS, ONE_SOFTMAX
+from lossd.engine.kernels import KERNELS
 from lossd.engine.memory import Buffers
 from lossd.engine.summed import Part, compute_summed, part_of
 from lossd.schema import Call, Result, check_values, parse_call
@@ -213,7 +213,6 @@ def test_what_cannot_be_a_part_is_none() -> None:
 
 
 def test_every_loss_of_these_lists_is_computed_as_they_say() -> None:
-    assert ONE_SOFTMAX is not None
     for said in SHARING + APART:
         part = part_of(call_of(said, logits_of("plain"), LABELS), 1.0, CPU)
         assert part is not None and (part.shared is not None) == (said in SHARING), said

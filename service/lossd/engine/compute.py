@@ -1,4 +1,4 @@
-"""One call, start to end: by a kernel, or by the loss's plain function and autograd."""
+"""One call, start to end: by a kernel, in blocks of pairs, or by its plain function."""
 
 import time
 from dataclasses import replace
@@ -13,6 +13,7 @@ from lossd.engine.kernels import Kernel, kernel_for
 from lossd.engine.linear import compute_linear
 from lossd.engine.memory import Buffers
 from lossd.engine.mining import compute_mined
+from lossd.engine.paired import compute_paired, pick_paired
 from lossd.engine.plain import compute_plainly as compute_plainly
 from lossd.errors import OutOfMemory
 from lossd.schema import Call, Result, check_values
@@ -74,8 +75,9 @@ def _compute_on_cpu(
     result = None if kernel is None else compute_by_kernel(kernel, call, buffers, slices)
     if result is None:
         check_values(call)
-        result = compute_plainly(call, device, block_bytes)
-    return result
+        paired = pick_paired(call, device)
+        result = None if paired is None else compute_paired(paired, call, buffers, slices)
+    return compute_plainly(call, device, block_bytes) if result is None else result
 
 
 def _compute_linear(

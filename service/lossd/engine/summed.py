@@ -16,9 +16,11 @@ from torch import Tensor
 
 from lossd.engine.compute import pick_kernel
 from lossd.engine.fused import ONE_SLICE, Slices, denominator_of_items, job_for, outer_of, result_of
-from lossd.engine.kernels import FINE, ONE_SOFTMAX, SUSPECT, Job, Kernel, Rows
+from lossd.engine.kernels import FINE, SUSPECT, Job, Kernel, Rows
 from lossd.engine.kernels._arrays import as_tensor
 from lossd.engine.kernels._blocks import Core, Work
+from lossd.engine.kernels._one_softmax import Loss, OneSoftmax
+from lossd.engine.kernels._parts import core_of_one_softmax
 from lossd.engine.memory import Buffers
 from lossd.schema import Call, Result
 
@@ -92,14 +94,14 @@ def _is_plain(call: Call) -> bool:
 def _shareable(kernel: Any, call: Call) -> tuple[Core, tuple[Any, ...]] | None:
     """A compiled function and its constants, of logits whose rows lie side by side in float32."""
     logits = call.inputs.get(_LOGITS)
-    if ONE_SOFTMAX is None or logits is None or not hasattr(kernel, "work"):
+    if logits is None or not hasattr(kernel, "work"):
         return None
     if logits.ndim != 2 or logits.dtype != torch.float32 or not logits.is_contiguous():
         return None
     if "target_probabilities" in call.inputs:
         return None
     work: Work = kernel.work(call)
-    core = ONE_SOFTMAX.core_of_one_softmax(work)
+    core = core_of_one_softmax(work)
     return None if core is None else (core, work.constants)
 
 
@@ -131,9 +133,9 @@ def compute_summed(
     return results, as_tensor(gradient)
 
 
-def _softmax_of(parts: Sequence[Part], gradient: NDArray[np.float32]) -> Any:
+def _softmax_of(parts: Sequence[Part], gradient: NDArray[np.float32]) -> OneSoftmax | None:
     """Of the parts that share it; None of none."""
-    if not parts or ONE_SOFTMAX is None:
+    if not parts:
         return None
     losses = []
     for part in parts:
@@ -141,8 +143,8 @@ def _softmax_of(parts: Sequence[Part], gradient: NDArray[np.float32]) -> Any:
         core, constants = part.shared
         weights = part.row_weights
         outer = np.array([part.factor]) if weights is None else part.factor * weights
-        losses.append(ONE_SOFTMAX.Loss(core, constants, *_labels_of(part.call), outer))
-    return ONE_SOFTMAX.OneSoftmax(parts[0].call.inputs[_LOGITS].numpy(), losses, gradient)
+        losses.append(Loss(core, constants, *_labels_of(part.call), outer))
+    return OneSoftmax(parts[0].call.inputs[_LOGITS].numpy(), losses, gradient)
 
 
 def _labels_of(call: Call) -> tuple[NDArray[np.int64] | None, Hashable]:
@@ -164,7 +166,7 @@ def _job_of(part: Part, scratch: NDArray[np.float32], buffers: Buffers) -> Job:
 class _Summed:
     """Rows of all parts."""
 
-    softmax: Any
+    softmax: OneSoftmax | None
     works: Sequence[Rows]
     scratch: NDArray[np.float32]
     gradient: NDArray[np.float32]

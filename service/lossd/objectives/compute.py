@@ -11,6 +11,7 @@ from torch import Tensor
 from lossd.engine import Bench
 from lossd.engine.blocks import is_cuttable
 from lossd.engine.compute import pick_kernel
+from lossd.engine.paired import pick_paired
 from lossd.engine.plain import rows_in
 from lossd.engine.reduce import gradient_overflows
 from lossd.errors import BadRequest, OutOfRange
@@ -213,6 +214,8 @@ def _goes_alone(term: Term, bench: Bench) -> bool:
     """Whether a term is not in the graph: a kernel is faster, or memory would not hold it."""
     call = term.call
     if call.is_linear or pick_kernel(call, bench.device) is not None:
+        return True
+    if call.options.mining is None and pick_paired(call, bench.device) is not None:
         return True
     plain = call.options.mining is None and not call.extras and is_cuttable(call)
     return plain and rows_in(bench.block_bytes, call) < call.item_shape[0]

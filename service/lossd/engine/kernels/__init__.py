@@ -8,7 +8,6 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 from lossd.engine.kernels._blocks import HasWork as HasWork
 from lossd.engine.kernels._job import FINE as FINE
@@ -20,20 +19,12 @@ from lossd.engine.kernels._job import Rows as Rows
 from lossd.schema import Call
 
 
-def _discover() -> tuple[dict[str, Kernel], Any]:
-    try:
-        import numba  # noqa: F401 # there are no wheels for the newest Pythons
-    except ModuleNotFoundError:
-        return {}, None
+def _discover() -> dict[str, Kernel]:
     names = [each.name for each in pkgutil.iter_modules(__path__) if each.name[0] != "_"]
-    found: dict[str, Kernel] = {
-        name: importlib.import_module(f"{__name__}.{name}") for name in names
-    }
-    return found, importlib.import_module(f"{__name__}._one_softmax")
+    return {name: importlib.import_module(f"{__name__}.{name}") for name in names}
 
 
-_found, ONE_SOFTMAX = _discover()  # the latter computes several losses at once; None without numba
-KERNELS: Mapping[str, Kernel] = MappingProxyType(_found)
+KERNELS: Mapping[str, Kernel] = MappingProxyType(_discover())
 
 
 def kernel_for(call: Call) -> Kernel | None:

@@ -56,7 +56,7 @@ class _MaskModel(models.PrimitiveModel):  # type: ignore[misc] # numba's base ha
 
 
 def _operators() -> None:
-    """Teach numba what + - * and comparisons of lanes are."""
+    """Teach numba what + - * / and comparisons of lanes are."""
 
     def teach(symbol: Any, result: Any, operand: Any, build: Callable[..., Any]) -> None:
         template = type(
@@ -75,6 +75,7 @@ def _operators() -> None:
     teach(operator.add, LANES, LANES, lambda b, x, y: b.fadd(x, y, flags=["contract"]))
     teach(operator.sub, LANES, LANES, lambda b, x, y: b.fsub(x, y, flags=["contract"]))
     teach(operator.mul, LANES, LANES, lambda b, x, y: b.fmul(x, y, flags=["contract"]))
+    teach(operator.truediv, LANES, LANES, lambda b, x, y: b.fdiv(x, y))
     teach(operator.lt, MASK, LANES, lambda b, x, y: b.fcmp_ordered("<", x, y))
     teach(operator.gt, MASK, LANES, lambda b, x, y: b.fcmp_ordered(">", x, y))
     teach(operator.eq, MASK, LANES, lambda b, x, y: b.fcmp_ordered("==", x, y))

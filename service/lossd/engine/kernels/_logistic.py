@@ -6,6 +6,8 @@ import numpy as np
 
 from lossd.compiled import EXACT, inlined
 from lossd.engine.kernels._float32 import exp_of_negative
+from lossd.engine.kernels._lanes import exp_of_negative as exp_of_negatives
+from lossd.engine.kernels._lanes import lanes_of, larger, where
 
 _ONE, _ZERO = np.float32(1), np.float32(0)
 # The minimax polynomial of log(1 + e) / e on [0, 1], by Remez exchange: its relative error is
@@ -51,3 +53,26 @@ def logistic(z: Any) -> Any:
     if z > _ZERO:
         return large, small, likely, unlikely
     return small, large, unlikely, likely
+
+
+@inlined(EXACT)
+def _log1p_of_units(e: Any) -> Any:
+    """As `log1p_of_unit`, of lanes."""
+    p = lanes_of(_C10) * e + lanes_of(_C9)
+    p = ((p * e + lanes_of(_C8)) * e + lanes_of(_C7)) * e + lanes_of(_C6)
+    p = ((p * e + lanes_of(_C5)) * e + lanes_of(_C4)) * e + lanes_of(_C3)
+    p = ((p * e + lanes_of(_C2)) * e + lanes_of(_C1)) * e + lanes_of(_ONE)
+    return e * p
+
+
+@inlined(EXACT)
+def softpluses(z: Any) -> Any:
+    """log(1 + e^z) and 1 / (1 + e^-z) of lanes that may be -inf; the first is NaN where z is.
+
+    Within a few units in the last place each, but 0 where that is below about 1e-38.
+    """
+    zero, one = lanes_of(_ZERO), lanes_of(_ONE)
+    is_positive = z > zero
+    e = exp_of_negatives(where(is_positive, zero - z, z))
+    likely = one / (one + e)
+    return larger(zero, z) + _log1p_of_units(e), where(is_positive, likely, e * likely)

@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from lossd.engine.kernels._blocks import NO_LABELS
 from lossd.engine.kernels._job import FINE, SUSPECT
 from lossd.engine.kernels._measured import COEFFICIENTS, MEASURED, measure, pull
-from lossd.engine.kernels._parts import core_of_one_softmax
-
-__all__ = ["Loss", "OneSoftmax", "core_of_one_softmax"]
 
 BLOCK_ELEMENTS = 256 * 1024  # whose logits and exponentials stay in a core's cache
 

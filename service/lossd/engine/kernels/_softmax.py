@@ -89,8 +89,8 @@ def labelled(
 ) -> int:
     """Values w_y times what `focused` makes of -log p_y; gradients w_y slope (p - onehot(y)).
 
-    The factor of a recipe includes w_y if it `weighs_factor`. Fused checks: NaN, +inf, rows without
-    a possible class, labels.
+    The factor of a recipe includes w_y if it `weighs_factor`. The gradient may be written where the
+    logits are. Fused checks: NaN, +inf, rows without a possible class, labels.
     """
     classes = logits.shape[1]
     for i in range(logits.shape[0]):
@@ -101,6 +101,7 @@ def labelled(
         elif not 0 <= label < classes:
             return SUSPECT
         most = largest(z)
+        lead = np.float64(most) - np.float64(z[max(0, label)])
         rest = exp_and_sum(z, most, label, gradient[i] if gradient.size else z[:0])
         if ignored:
             if not rest < math.inf:
@@ -111,7 +112,6 @@ def labelled(
             if factors.size:
                 factors[i] = log_sum_exp[i] = 0.0
             continue
-        lead = np.float64(most) - np.float64(z[label])
         own = math.exp(-lead)
         total = rest + own
         if not total < math.inf:
