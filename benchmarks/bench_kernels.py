@@ -12,8 +12,8 @@ compared with the plain function's in float64:
 - `copy`: numpy's copy of the inputs that get a gradient: the same bytes read and written.
 
 `python -m benchmarks.bench_kernels [--quick] [--memory] [--largest] [loss ...]`; `--memory`
-adds what a call takes at its peak beyond what was held before. One JSON line per contender; units
-are in the names.
+adds what a call takes at its peak beyond what was held before. One JSON line per cell; units are
+in the names.
 """
 
 import argparse
@@ -239,8 +239,8 @@ def _status_mib(key: str) -> float:
     return int(next(line for line in lines if line.startswith(key)).split()[1]) / 1024
 
 
-def measure(name: str, shape: tuple[int, int], rounds: int, memory: bool) -> list[dict[str, Any]]:
-    """One cell."""
+def measure(name: str, shape: tuple[int, int], rounds: int, memory: bool) -> dict[str, Any]:
+    """One cell: medians of all contenders."""
     call = call_of(name, *shape)
     assert pick_kernel(call, CPU) is not None
     steps = dict(contenders(call))
@@ -255,26 +255,13 @@ def measure(name: str, shape: tuple[int, int], rounds: int, memory: bool) -> lis
     medians = {key: statistics.median(each) for key, each in times.items()}
     rivals = {key: x for key, x in medians.items() if key not in ("kernel", "copy")}
     best = min(rivals, key=lambda key: rivals[key])
-    peaks = peaks_mib(call) if memory else {}
-    lines = []
-    for key, us in medians.items():
-        line = {
-            "loss": name,
-            "rows": shape[0],
-            "classes": shape[1],
-            "contender": key,
-            "p50_us": round(us, 1),
-            "least_us": round(min(times[key]), 1),
-            "times_kernel": round(us / medians["kernel"], 2),
-            "rounds": rounds,
-        }
-        if key == "kernel":
-            line |= {"best_rival": best, "of_best_rival": round(us / medians[best], 3)}
-            line |= {"of_copy": round(us / medians["copy"], 2)}
-        if memory:
-            line["peak_mib"] = round(peaks[key], 1)
-        lines.append(line)
-    return lines
+    line: dict[str, Any] = {"loss": name, "rows": shape[0], "classes": shape[1], "rounds": rounds}
+    line |= {"best_rival": best, "of_best_rival": round(medians["kernel"] / medians[best], 3)}
+    line |= {"of_copy": round(medians["kernel"] / medians["copy"], 2)}
+    line |= {f"{key}_us": round(us, 1) for key, us in medians.items()}
+    if memory:
+        line |= {f"{key}_peak_mib": round(mib, 1) for key, mib in peaks_mib(call).items()}
+    return line
 
 
 def main(words: Sequence[str] = ()) -> None:
@@ -294,8 +281,7 @@ def main(words: Sequence[str] = ()) -> None:
         for shape in shapes:
             torch.compiler.reset()
             rounds = QUICK_ROUNDS if asked.quick else ROUNDS
-            for line in measure(name, shape, rounds, asked.memory):
-                print(json.dumps(line), flush=True)
+            print(json.dumps(measure(name, shape, rounds, asked.memory)), flush=True)
 
 
 if __name__ == "__main__":

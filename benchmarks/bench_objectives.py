@@ -150,10 +150,11 @@ def measure(name: str, terms: list[dict[str, Any]], dtype: torch.dtype) -> dict[
     dearest = of_terms_s.index(dearest_s)
     return {
         "name": name, "terms": len(terms), "shape": [ROWS, CLASSES], "dtype": str(dtype)[6:],
-        "objective_ms": 1e3 * median_s, "parse_ms": 1e3 * statistics.median(parse_s),
-        "dearest": calls[dearest].spec.name,
-        "dearest_ms": 1e3 * dearest_s, "one_by_one_ms": 1e3 * all_s,
-        "to_dearest": median_s / dearest_s, "to_one_by_one": median_s / all_s,
+        "objective_ms": round(1e3 * median_s, 3),
+        "parse_ms": round(1e3 * statistics.median(parse_s), 3),
+        "dearest": calls[dearest].spec.name, "dearest_ms": round(1e3 * dearest_s, 3),
+        "one_by_one_ms": round(1e3 * all_s, 3), "to_dearest": round(median_s / dearest_s, 2),
+        "to_one_by_one": round(median_s / all_s, 2), "rounds": ROUNDS,
     }  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from lossd.schema import Call
 
 # What stands in a vector and what is left over at its end must round alike: nothing is reordered.
 AS_WRITTEN: frozenset[str] = frozenset()
-BLOCK = 512  # elements that are converted and computed at once, in the nearest cache
+BLOCK = 2048  # elements that are converted and computed at once, in the nearest cache
 NO_WEIGHTS: NDArray[np.float32] = np.ones(BLOCK, np.float32)
 _ZERO = np.float32(0)
 _SIGNS = 3  # beside the codes of `words_of`: int64 labels, of which -1 and 1 are good
@@ -252,7 +252,7 @@ def _add(v: Any, sums: Any, i: int, rows: int, per_row: int) -> None:
 
 @inlined(SUMS)
 def _total(x: Any) -> float:
-    total = 0.0
+    total = np.float32(0)
     for j in range(x.size):
         total += x[j]
-    return total
+    return np.float64(total)

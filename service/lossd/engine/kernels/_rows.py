@@ -113,10 +113,11 @@ def all_finite(z: Any) -> Any:
 
 
 @called()
-def has_nan(z: Any) -> Any:
-    """Whether any is NaN."""
-    found = lanes_of(ZERO)
+def largest_or_nan(z: Any) -> Any:
+    """The largest of a row; NaN if any is."""
+    most, nans = lanes_of(LOWEST), lanes_of(ZERO)
     for j in range(0, z.size, 16):
-        x = load(z, j, ZERO)
-        found = where(x != x, lanes_of(ONE), found)
-    return any_of(found == lanes_of(ONE))
+        x = load(z, j, LOWEST)
+        most = larger(most, x)
+        nans = where(x != x, lanes_of(ONE), nans)
+    return np.float32(np.nan) if any_of(nans == lanes_of(ONE)) else largest_of(most)

@@ -9,7 +9,7 @@ from lossd.compiled import compiled
 from lossd.engine.kernels import _weights
 from lossd.engine.kernels._blocks import Work, binder
 from lossd.engine.kernels._job import FINE, SUSPECT
-from lossd.engine.kernels._rows import LOWEST, ZERO, has_nan, largest
+from lossd.engine.kernels._rows import LOWEST, ZERO, largest_or_nan
 from lossd.schema import Call
 
 
@@ -64,7 +64,7 @@ def _picked(
         ignored = may_ignore and label == ignore_index
         if not ignored and not 0 <= label < classes:
             return SUSPECT
-        if has_nan(z) or not LOWEST < largest(z) <= ZERO:
+        if not LOWEST < largest_or_nan(z) <= ZERO:
             return SUSPECT
         if gradient.size:
             gradient[i] = ZERO
