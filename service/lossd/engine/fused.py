@@ -59,6 +59,7 @@ def is_possible(call: Call, device: torch.device) -> bool:
         and call.compute_dtype == torch.float32
         and options.gradient_dtype != "float64"
         and math.prod(call.item_shape) > 0
+        and (call.item_shape != () or all([x.numel() for x in call.inputs.values()]))
     )
 
 

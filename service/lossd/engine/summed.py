@@ -72,9 +72,16 @@ def part_of(call: Call, weight: float, device: torch.device) -> Part | None:
             return None
         factor /= denominator
     least, most = _FACTORS
-    if not least < abs(factor) < most:
+    if not least < abs(factor) < most or not abs(factor) * _largest_weight(call) < most:
         return None
     return Part(call, kernel, call.wrt[0], denominator, factor, _shareable(kernel, call))
+
+
+def _largest_weight(call: Call) -> float:
+    """Of rows times that of classes, at least 1."""
+    weights = [call.inputs[key] for key in ("class_weights", "alpha") if key in call.inputs]
+    weights += [] if call.row_weights is None else [call.row_weights]
+    return math.prod([max(1.0, float(x.max())) for x in weights if x.numel()])
 
 
 def _is_plain(call: Call) -> bool:

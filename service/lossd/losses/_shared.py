@@ -46,8 +46,8 @@ class Shared:
 
     def forget(self) -> None:
         """Let go of all that was computed, which tensors that were lent hold through this."""
-        self._cast.clear()
-        self._known.clear()
+        for each in (self._checked, self._cast, self._known):
+            each.clear()
 
     def lend(self, x: Tensor) -> None:
         """Let losses of this tensor find what was computed of its memory."""

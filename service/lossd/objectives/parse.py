@@ -17,7 +17,7 @@ from lossd.objectives.coefficients import Weight, read_weight, scheduled
 from lossd.objectives.objective import Objective, ObjectiveOptions, Term
 from lossd.objectives.selection import Selection, parse_selection
 from lossd.objectives.states import with_states
-from lossd.schema import parse_call
+from lossd.schema import Call, parse_call
 from lossd.schema.named import loss_of, members_of, names_of, sources_of, within
 from lossd.schema.options import first_fault
 from lossd.wire import Message
@@ -170,7 +170,7 @@ class _Parser:
         untyped = frozenset(k for k, source in sources.items() if source in self._message.untyped)
         call = parse_call(spec.name, Message(tensors, self._fields(spec, said), untyped))
         inputs = {
-            key: self._read.setdefault((sources[key], selection, x.dtype, x.shape, x.stride()), x)
+            key: self._read.setdefault((sources[key], selection, *_form_of(call, key, x)), x)
             for key, x in call.inputs.items()
         }
         if spec.matrices:
@@ -249,6 +249,14 @@ _ALIKE = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: to
 
 def _rows_of(x: Tensor, rows: Tensor) -> Tensor:
     return x.view(_ALIKE.get(x.dtype, x.dtype)).index_select(0, rows).view(x.dtype)
+
+
+def _form_of(call: Call, key: str, x: Tensor) -> tuple[Any, ...]:
+    """How a call takes a tensor: with its classes moved from an axis, a square one looks alike."""
+    assert call.plan is not None
+    moves = any(each.key == key and each.moves_classes for each in call.plan.inputs)
+    axis = call.options.class_axis if moves else None
+    return axis, x.dtype, x.shape, x.stride()
 
 
 def _is_of_rows(spec: LossSpec, key: str) -> bool:

@@ -1,6 +1,6 @@
 """Terms of one tensor that are computed together by kernels: one softmax, one sum of gradients."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from torch import Tensor
 
@@ -22,14 +22,15 @@ def compute_in_groups(
     """
     if objective.compares or objective.balance is not None:
         return
-    alike: dict[tuple[int, int], list[tuple[Term, Part]]] = {}
+    alike: dict[Hashable, list[tuple[Term, Part]]] = {}
     for term in objective.terms:
         if not isinstance(term.weight, float):
             continue
         part = part_of(term.call, term.weight, bench.device)
         if part is not None:
             # Terms keep the tensors that they take, and those that take one alike have the same.
-            key = id(term.call.inputs[part.key]), term.call.options.class_axis
+            taken, axis = id(term.call.inputs[part.key]), term.call.options.class_axis
+            key = term.sources[part.key], taken, axis
             alike.setdefault(key, []).append((term, part))
     for group in alike.values():
         found = None
