@@ -53,7 +53,7 @@ def page(results: Path = HERE / "results", notes: Path = HERE / "notes.md") -> s
     for path in sorted(results.glob("*.jsonl")):
         if not path.name.startswith("servers."):
             parts += [f"## `bench_{path.stem}`", "", *_plain(_lines(path))]
-            parts += ["", prose.get(path.stem, ""), ""]
+            parts += ["", prose.get(f"bench_{path.stem}", ""), ""]
     return "\n".join(parts).rstrip() + "\n"
 
 
