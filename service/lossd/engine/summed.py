@@ -15,7 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lossd.engine.compute import pick_kernel
-from lossd.engine.fused import ONE_SLICE, Slices, denominator_of_items, job_for, outer_of, result_of
+from lossd.engine.fused import (
+    ONE_SLICE,
+    Slices,
+    denominator_of_items,
+    job_for,
+    outer_of,
+    result_of,
+    shape_of_items,
+)
 from lossd.engine.kernels import FINE, SUSPECT, Job, Kernel, Rows
 from lossd.engine.kernels._arrays import as_tensor
 from lossd.engine.kernels._blocks import Core, Work
@@ -63,7 +71,7 @@ def part_of(call: Call, weight: float, device: torch.device) -> Part | None:
     kernel = pick_kernel(call, device)
     if kernel is None:
         return None
-    rows, per_row = call.item_shape[0], math.prod(call.item_shape[1:])
+    rows, per_row = shape_of_items(call)
     row_weights = None if call.row_weights is None else call.row_weights.numpy()
     denominator = denominator_of_items(kernel.weigh(call), rows, per_row, row_weights)
     factor = weight

@@ -51,6 +51,18 @@ def of_labels(
     return of_item
 
 
+def by_class(call: Call) -> NDArray[np.float64] | float:
+    """A kernel's `weigh`: the class weight of the label; 0 if ignored."""
+    params: Any = call.params
+    return of_labels(call.inputs["labels"], of_classes(call, "class_weights"), params.ignore_index)
+
+
+def by_label(call: Call) -> NDArray[np.float64] | float:
+    """A kernel's `weigh`: 1 each; 0 where ignored."""
+    params: Any = call.params
+    return of_labels(call.inputs["labels"], NO_WEIGHTS, params.ignore_index)
+
+
 def tolerance_of(call: Call, key: str) -> float:
     """How far from 1 a distribution's sum may be; infinity if the caller says it need not be 1."""
     params: Any = call.params

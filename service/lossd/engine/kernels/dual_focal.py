@@ -4,11 +4,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lossd.compiled import called, compiled, inlined
 from lossd.engine.kernels import _weights
-from lossd.engine.kernels._blocks import NO_WEIGHTS, Work, binder
+from lossd.engine.kernels._blocks import Work, binder
 from lossd.engine.kernels._job import FINE, SUSPECT
 from lossd.engine.kernels._lanes import lanes_of, larger, largest_of, load, where
 from lossd.engine.kernels._rows import (
@@ -28,10 +27,7 @@ def applies(call: Call) -> bool:
     return True
 
 
-def weigh(call: Call) -> NDArray[np.float64] | float:
-    """1 each, 0 where ignored."""
-    params: Any = call.params
-    return _weights.of_labels(call.inputs["labels"], NO_WEIGHTS, params.ignore_index)
+weigh = _weights.by_label
 
 
 def work(call: Call) -> Work:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lossd.compiled import compiled
 from lossd.engine.kernels import _weights
@@ -18,11 +17,7 @@ def applies(call: Call) -> bool:
     return True
 
 
-def weigh(call: Call) -> NDArray[np.float64] | float:
-    """The class weight of the label; 0 if ignored."""
-    params: Any = call.params
-    weights = _weights.of_classes(call, "class_weights")
-    return _weights.of_labels(call.inputs["labels"], weights, params.ignore_index)
+weigh = _weights.by_class
 
 
 def work(call: Call) -> Work:
