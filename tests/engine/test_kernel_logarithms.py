@@ -4,32 +4,37 @@ import mpmath
 import numba
 import numpy as np
 
+from lossd.engine.kernels._lanes import load, store
 from lossd.engine.kernels._logarithm import log_of_normal, minus_log_of_rest
 from lossd.engine.kernels._logistic import log1p_of_unit, logistic
+
+ONE, HALF = np.float32(1), np.float32(0.5)
 
 
 @numba.njit
 def _logistic_of_all(z, out):
-    for j in range(z.size):
-        out[0, j], out[1, j], out[2, j], out[3, j] = logistic(z[j])
+    for j in range(0, z.size, 16):
+        found = logistic(load(z, j, ONE))
+        for i in range(4):
+            store(out[i], j, found[i])
 
 
 @numba.njit
 def _log1p_of_all(e, out):
-    for j in range(e.size):
-        out[j] = log1p_of_unit(e[j])
+    for j in range(0, e.size, 16):
+        store(out, j, log1p_of_unit(load(e, j, ONE)))
 
 
 @numba.njit
 def _log_of_all(x, out):
-    for j in range(x.size):
-        out[j] = log_of_normal(x[j])
+    for j in range(0, x.size, 16):
+        store(out, j, log_of_normal(load(x, j, ONE)))
 
 
 @numba.njit
 def _minus_log_of_rest_of_all(x, out):
-    for j in range(x.size):
-        out[j] = minus_log_of_rest(x[j])
+    for j in range(0, x.size, 16):
+        store(out, j, minus_log_of_rest(load(x, j, HALF)))
 
 
 def units(got: np.ndarray, true: np.ndarray) -> float:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lossd.engine import Engine, Straight
+from lossd.engine import Engine, Found, Straight
 from lossd.floats import narrow
 from lossd.schema import Call, Result, to_message
 from lossd.wire import Message, json
@@ -65,7 +64,7 @@ class Express:
         if found is None:
             return None
         computed_s = time.perf_counter()
-        text = _write(known, *found)
+        text = _write(known, found)
         if text is not None:
             seconds["queue"] = 0.0
             seconds["compute"] = computed_s - started_s
@@ -87,11 +86,9 @@ class Express:
         self._losses.add(call.spec.name)
 
 
-def _write(
-    known: _Kind, sums: NDArray[np.float64], gradients: dict[str, NDArray[np.float32]]
-) -> bytes | None:
+def _write(known: _Kind, found: Found) -> bytes | None:
     straight = known.straight
-    total = float(np.add.reduce(sums))
+    total = float(np.add.reduce(found.sums))
     if not abs(total) < np.inf:
         return None
     fields = dict(known.fields)
@@ -99,9 +96,5 @@ def _write(
         fields["value"] = total / straight.denominator
     elif straight.reduction == "sum":
         fields["value"] = total
-    fields["sum"], fields["denominator"], fields["count"] = total, straight.denominator, sums.size
-    rows = None
-    if straight.wants_rows:
-        rows = np.empty(sums.shape, np.float32)
-        narrow(sums, rows)
-    return json.write_small(fields, rows, gradients, known.nulls)
+    fields |= {"sum": total, "denominator": straight.denominator, "count": straight.count}
+    return json.write_small(fields, found.rows, found.gradients, known.nulls)

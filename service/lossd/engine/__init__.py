@@ -32,7 +32,8 @@ from lossd.engine.heap import keep_freed_memory
 from lossd.engine.lanes import Lanes, Outcome
 from lossd.engine.memory import Buffers as Buffers
 from lossd.engine.small import SmallCalls
-from lossd.engine.small import Straight as Straight
+from lossd.engine.straight import Found as Found
+from lossd.engine.straight import Straight as Straight
 from lossd.engine.together import MOST_ELEMENTS, company_of, compute_together, padded_elements
 from lossd.errors import OutOfMemory, TooLarge
 from lossd.losses import CLASSIFIER, HIDDEN

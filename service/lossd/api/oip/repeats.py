@@ -78,15 +78,16 @@ class Repeats:
         computed_ns = time.perf_counter_ns()
         if found is None:
             return None
-        sums, gradients = found
-        reply = _reply(known, sums)
+        reply = _reply(known, found.sums)
         if reply is None:
             return None
         for key, place in known.writes:
             region = self._regions.find(place.region, owner)
-            self._regions.write(region, place.offset, gradients[key].reshape(-1).view(np.uint8))
+            self._regions.write(
+                region, place.offset, found.gradients[key].reshape(-1).view(np.uint8)
+            )
         compute_s = (computed_ns - parsed_ns) / 1e9
-        return Found(reply, sums.size, parsed_ns, computed_ns, compute_s)
+        return Found(reply, known.straight.count, parsed_ns, computed_ns, compute_s)
 
     def learn(
         self,
@@ -144,7 +145,7 @@ def _reply(known: _Known, sums: NDArray[np.float64]) -> OipReply | None:
         "value": value,
         "sum": total,
         "denominator": straight.denominator,
-        "count": sums.size,
+        "count": straight.count,
     }
     outputs = [
         each | {"data": [numbers[each["name"]]]} if "data" in each else each

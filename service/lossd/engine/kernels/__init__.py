@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lossd.engine.kernels._blocks import HasWork as HasWork
+from lossd.engine.kernels._formula import HasFormula as HasFormula
 from lossd.engine.kernels._job import FINE as FINE
 from lossd.engine.kernels._job import OVERFLOW as OVERFLOW
 from lossd.engine.kernels._job import SUSPECT as SUSPECT

@@ -6,16 +6,9 @@ from typing import Any
 import numpy as np
 
 from lossd.compiled import called, compiled, inlined
+from lossd.engine.kernels._exponential import exp_of_negative
 from lossd.engine.kernels._job import FINE, SUSPECT
-from lossd.engine.kernels._lanes import (
-    exp_of_negative,
-    is_lane,
-    lanes_of,
-    load,
-    store,
-    sum_of,
-    where,
-)
+from lossd.engine.kernels._lanes import is_lane, lanes_of, load, store, sum_of, where
 from lossd.engine.kernels._rows import LOWEST, PIECE, ZERO, largest, log_of_total, position
 
 

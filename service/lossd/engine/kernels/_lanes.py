@@ -15,18 +15,9 @@ from numba import types
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-from lossd.engine.kernels._float32 import (
-    LN2_HIGH,
-    LN2_LOW,
-    LOG2_E,
-    LOWEST_EXPONENT,
-    POLYNOMIAL,
-    ROUND,
-)
-
 WIDTH = 16
 _F32, _F64, _I1, _I32 = ir.FloatType(), ir.DoubleType(), ir.IntType(1), ir.IntType(32)
-_VECTOR, _BITS, _BOOLS = (ir.VectorType(kind, WIDTH) for kind in (_F32, _I32, _I1))
+VECTOR, BITS, _BOOLS = (ir.VectorType(kind, WIDTH) for kind in (_F32, _I32, _I1))
 _POINTER = ir.PointerType(_F32)
 
 
@@ -46,7 +37,7 @@ LANES, MASK = _Lanes(), _Mask()
 @register_model(_Lanes)
 class _LanesModel(models.PrimitiveModel):  # type: ignore[misc] # numba's base has no types
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _VECTOR)
+        super().__init__(manager, kind, VECTOR)
 
 
 @register_model(_Mask)
@@ -56,21 +47,21 @@ class _MaskModel(models.PrimitiveModel):  # type: ignore[misc] # numba's base ha
 
 
 def _operators() -> None:
-    """Teach numba what + - * / and comparisons of lanes are."""
+    """Teach numba what + - * / and comparisons of lanes are, with lanes or with one number."""
 
     def teach(symbol: Any, result: Any, operand: Any, build: Callable[..., Any]) -> None:
-        template = type(
-            f"_{symbol.__name__}",
-            (ConcreteTemplate,),
-            {"key": symbol, "cases": [signature(result, operand, operand)]},
-        )
-        infer_global(symbol)(template)
-        kind = type(operand)
+        pairs = [(operand, operand)]
+        if operand is LANES:
+            pairs += [(LANES, types.float32), (types.float32, LANES)]
+        cases = [signature(result, *pair) for pair in pairs]
+        made = {"key": symbol, "cases": cases}
+        infer_global(symbol)(type(f"_{symbol.__name__}", (ConcreteTemplate,), made))
 
         def lower(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-            return build(builder, *arguments)
+            return build(builder, *_alike(builder, sig.args, arguments))
 
-        lower_builtin(symbol, kind, kind)(lower)
+        for pair in pairs:
+            lower_builtin(symbol, *pair)(lower)
 
     teach(operator.add, LANES, LANES, lambda b, x, y: b.fadd(x, y, flags=["contract"]))
     teach(operator.sub, LANES, LANES, lambda b, x, y: b.fsub(x, y, flags=["contract"]))
@@ -81,33 +72,42 @@ def _operators() -> None:
     teach(operator.eq, MASK, LANES, lambda b, x, y: b.fcmp_ordered("==", x, y))
     teach(operator.ne, MASK, LANES, lambda b, x, y: b.fcmp_unordered("!=", x, y))
     teach(operator.and_, MASK, MASK, lambda b, x, y: b.and_(x, y))
+    infer_global(operator.neg)(
+        type("_neg", (ConcreteTemplate,), {"key": operator.neg, "cases": [signature(LANES, LANES)]})
+    )
+    lower_builtin(operator.neg, LANES)(lambda context, b, sig, arguments: b.fneg(arguments[0]))
+
+
+def _alike(builder: Any, kinds: Any, values: Any) -> list[Any]:
+    """All as lanes: a number is in each."""
+    return [
+        widened(builder, x, VECTOR) if kind == types.float32 else x
+        for kind, x in zip(kinds, values, strict=True)
+    ]
+
+
+def widened(builder: Any, scalar: Any, kind: Any) -> Any:
+    """A number of a variable in every lane, for intrinsics."""
+    one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(_I32, 0))
+    return builder.shuffle_vector(one, one, ir.Constant(BITS, [0] * WIDTH))
+
+
+def constant(value: float) -> Any:
+    """A number in every lane, for intrinsics."""
+    return ir.Constant(VECTOR, [value] * WIDTH)
+
+
+def declared(builder: Any, name: str, result: Any, operands: list[Any]) -> Any:
+    """A function of LLVM's own, for intrinsics."""
+    kind = ir.FunctionType(result, operands)
+    return numba.core.cgutils.get_or_insert_function(builder.module, kind, name)
 
 
 _operators()
 
 
-def _splat(builder: Any, scalar: Any, kind: Any) -> Any:
-    one = builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.Constant(_I32, 0))
-    return builder.shuffle_vector(one, one, ir.Constant(_BITS, [0] * WIDTH))
-
-
-def _all(value: float) -> Any:
-    return ir.Constant(_VECTOR, [value] * WIDTH)
-
-
-def _declare(builder: Any, name: str, result: Any, operands: list[Any]) -> Any:
-    kind = ir.FunctionType(result, operands)
-    return numba.core.cgutils.get_or_insert_function(builder.module, kind, name)
-
-
-def _fused(builder: Any, x: Any, y: Any, z: Any) -> Any:
-    """x * y + z, rounded once where the machine can."""
-    name = f"llvm.fmuladd.v{WIDTH}f32"
-    return builder.call(_declare(builder, name, _VECTOR, [_VECTOR] * 3), [x, y, z])
-
-
 def _numbers() -> Any:
-    return ir.Constant(_BITS, list(range(WIDTH)))
+    return ir.Constant(BITS, list(range(WIDTH)))
 
 
 def element(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
@@ -116,13 +116,60 @@ def element(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> An
     return builder.gep(data, [index])
 
 
-def _fits_and_mask(context: Any, builder: Any, kind: Any, array: Any, j: Any) -> tuple[Any, Any]:
-    """Whether there are sixteen more elements, and which of them there are."""
+def read_lanes(builder: Any, at: Any, left: Any, filling: Any) -> Any:
+    """Sixteen of `left` float32 from an address on, for intrinsics."""
+    at = builder.bitcast(at, ir.PointerType(VECTOR))
+    with builder.if_else(_are_sixteen(builder, left), likely=True) as (whole, partly):
+        with whole:
+            all_of_it = builder.load(at, align=4)
+            end_of_whole = builder.block
+        with partly:
+            name = f"llvm.masked.load.v{WIDTH}f32.p0"
+            kinds = [ir.PointerType(VECTOR), _I32, _BOOLS, VECTOR]
+            some = builder.call(
+                declared(builder, name, VECTOR, kinds),
+                [
+                    at,
+                    ir.Constant(_I32, 4),
+                    _first(builder, left),
+                    widened(builder, filling, VECTOR),
+                ],
+            )
+            end_of_partly = builder.block
+    found = builder.phi(VECTOR)
+    found.add_incoming(all_of_it, end_of_whole)
+    found.add_incoming(some, end_of_partly)
+    return found
+
+
+def write_lanes(builder: Any, at: Any, left: Any, lanes: Any) -> None:
+    """Write as many of sixteen as are left from an address on, for intrinsics."""
+    at = builder.bitcast(at, ir.PointerType(VECTOR))
+    with builder.if_else(_are_sixteen(builder, left), likely=True) as (whole, partly):
+        with whole:
+            builder.store(lanes, at, align=4)
+        with partly:
+            name = f"llvm.masked.store.v{WIDTH}f32.p0"
+            kinds = [VECTOR, ir.PointerType(VECTOR), _I32, _BOOLS]
+            builder.call(
+                declared(builder, name, ir.VoidType(), kinds),
+                [lanes, at, ir.Constant(_I32, 4), _first(builder, left)],
+            )
+
+
+def _are_sixteen(builder: Any, left: Any) -> Any:
+    return builder.icmp_signed(">=", left, ir.Constant(left.type, WIDTH))
+
+
+def _first(builder: Any, count: Any) -> Any:
+    """A mask of so many."""
+    wide = widened(builder, builder.trunc(count, _I32), BITS)
+    return builder.icmp_signed("<", _numbers(), wide)
+
+
+def _left(context: Any, builder: Any, kind: Any, array: Any, j: Any) -> Any:
     made = context.make_array(kind)(context, builder, value=array)
-    left = builder.sub(builder.extract_value(made.shape, 0), j)
-    fits = builder.icmp_signed(">=", left, ir.Constant(left.type, WIDTH))
-    count = _splat(builder, builder.trunc(left, _I32), _BITS)
-    return fits, lambda: builder.icmp_signed("<", _numbers(), count)
+    return builder.sub(builder.extract_value(made.shape, 0), j)
 
 
 @intrinsic
@@ -130,27 +177,9 @@ def load(typing: Any, x: Any, j: Any, beyond: Any) -> Any:
     """x[j : j + 16] of a float32[::1]; `beyond` in the place of what is beyond its end."""
 
     def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        array, index, filling = arguments
-        at = builder.bitcast(
-            element(context, builder, sig.args[0], array, index), ir.PointerType(_VECTOR)
-        )
-        fits, mask = _fits_and_mask(context, builder, sig.args[0], array, index)
-        with builder.if_else(fits, likely=True) as (whole, partly):
-            with whole:
-                all_of_it = builder.load(at, align=4)
-                end_of_whole = builder.block
-            with partly:
-                name = f"llvm.masked.load.v{WIDTH}f32.p0"
-                kinds = [ir.PointerType(_VECTOR), _I32, _BOOLS, _VECTOR]
-                some = builder.call(
-                    _declare(builder, name, _VECTOR, kinds),
-                    [at, ir.Constant(_I32, 4), mask(), _splat(builder, filling, _VECTOR)],
-                )
-                end_of_partly = builder.block
-        found = builder.phi(_VECTOR)
-        found.add_incoming(all_of_it, end_of_whole)
-        found.add_incoming(some, end_of_partly)
-        return found
+        kind, (array, index, filling) = sig.args[0], arguments
+        at = element(context, builder, kind, array, index)
+        return read_lanes(builder, at, _left(context, builder, kind, array, index), filling)
 
     return LANES(x, types.intp, types.float32), build
 
@@ -160,21 +189,9 @@ def store(typing: Any, x: Any, j: Any, lanes: Any) -> Any:
     """Write x[j : j + 16], as far as x goes."""
 
     def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        array, index, value = arguments
-        at = builder.bitcast(
-            element(context, builder, sig.args[0], array, index), ir.PointerType(_VECTOR)
-        )
-        fits, mask = _fits_and_mask(context, builder, sig.args[0], array, index)
-        with builder.if_else(fits, likely=True) as (whole, partly):
-            with whole:
-                builder.store(value, at, align=4)
-            with partly:
-                name = f"llvm.masked.store.v{WIDTH}f32.p0"
-                kinds = [_VECTOR, ir.PointerType(_VECTOR), _I32, _BOOLS]
-                builder.call(
-                    _declare(builder, name, ir.VoidType(), kinds),
-                    [value, at, ir.Constant(_I32, 4), mask()],
-                )
+        kind, (array, index, value) = sig.args[0], arguments
+        at = element(context, builder, kind, array, index)
+        write_lanes(builder, at, _left(context, builder, kind, array, index), value)
         return context.get_dummy_value()
 
     return types.void(x, types.intp, LANES), build
@@ -185,7 +202,7 @@ def lanes_of(typing: Any, scalar: Any) -> Any:
     """A float32 in every lane."""
 
     def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        return _splat(builder, arguments[0], _VECTOR)
+        return widened(builder, arguments[0], VECTOR)
 
     return LANES(types.float32), build
 
@@ -195,7 +212,7 @@ def is_lane(typing: Any, k: Any) -> Any:
     """True in lane k alone; nowhere if there is no such lane."""
 
     def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        wide = _splat(builder, builder.trunc(arguments[0], _I32), _BITS)
+        wide = widened(builder, builder.trunc(arguments[0], _I32), BITS)
         return builder.icmp_signed("==", _numbers(), wide)
 
     return MASK(types.intp), build
@@ -206,9 +223,9 @@ def where(typing: Any, mask: Any, x: Any, y: Any) -> Any:
     """x where the mask is true, else y."""
 
     def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        return builder.select(*arguments)
+        return builder.select(*_alike(builder, sig.args, arguments))
 
-    return LANES(MASK, LANES, LANES), build
+    return LANES(MASK, x, y), build
 
 
 @intrinsic
@@ -234,6 +251,36 @@ def larger(typing: Any, kept: Any, other: Any) -> Any:
 
 
 @intrinsic
+def size_of(typing: Any, lanes: Any) -> Any:
+    """The absolute values."""
+
+    def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
+        return builder.call(
+            declared(builder, f"llvm.fabs.v{WIDTH}f32", VECTOR, [VECTOR]), arguments
+        )
+
+    return LANES(LANES), build
+
+
+@intrinsic
+def within(typing: Any, count: Any, lanes: Any) -> Any:
+    """The first `count` lanes, all if there are not so many; 0 in the others."""
+
+    def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
+        count, lanes = arguments
+        whole = builder.block
+        with builder.if_then(builder.not_(_are_sixteen(builder, count)), likely=False):
+            some = builder.select(_first(builder, count), lanes, constant(0.0))
+            partly = builder.block
+        found = builder.phi(VECTOR)
+        found.add_incoming(lanes, whole)
+        found.add_incoming(some, partly)
+        return found
+
+    return LANES(types.intp, LANES), build
+
+
+@intrinsic
 def plus_float64(typing: Any, lanes: Any, scalar: Any) -> Any:
     """The sum with a float64, computed in float64 and rounded: 0 only where it is 0 there."""
 
@@ -241,8 +288,8 @@ def plus_float64(typing: Any, lanes: Any, scalar: Any) -> Any:
         lanes, scalar = arguments
         wide = ir.VectorType(_F64, WIDTH)
         one = builder.insert_element(ir.Constant(wide, ir.Undefined), scalar, ir.Constant(_I32, 0))
-        other = builder.shuffle_vector(one, one, ir.Constant(_BITS, [0] * WIDTH))
-        return builder.fptrunc(builder.fadd(builder.fpext(lanes, wide), other), _VECTOR)
+        other = builder.shuffle_vector(one, one, ir.Constant(BITS, [0] * WIDTH))
+        return builder.fptrunc(builder.fadd(builder.fpext(lanes, wide), other), VECTOR)
 
     return LANES(LANES, types.float64), build
 
@@ -286,26 +333,3 @@ def largest_of(typing: Any, lanes: Any) -> Any:
         return _fold(builder, arguments[0], join)
 
     return types.float32(LANES), build
-
-
-@intrinsic
-def exp_of_negative(typing: Any, lanes: Any) -> Any:
-    """e^x for x <= 0, with a relative error below 8.5e-8; 0 below -87.34, NaN of NaN."""
-
-    def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
-        x = arguments[0]
-        rounded = _fused(builder, x, _all(LOG2_E), _all(ROUND))
-        n = builder.fsub(rounded, _all(ROUND))
-        r = _fused(builder, n, _all(-LN2_HIGH), x)
-        r = _fused(builder, n, _all(-LN2_LOW), r)
-        p = _all(POLYNOMIAL[0])
-        for coefficient in POLYNOMIAL[1:]:
-            p = _fused(builder, p, r, _all(coefficient))
-        y = _fused(builder, p, builder.fmul(r, r), r)
-        y = builder.fadd(y, _all(1.0))
-        twos = builder.shl(builder.bitcast(rounded, _BITS), ir.Constant(_BITS, [23] * WIDTH))
-        twos = builder.add(twos, ir.Constant(_BITS, [127 << 23] * WIDTH))
-        y = builder.fmul(y, builder.bitcast(twos, _VECTOR))
-        return builder.select(builder.fcmp_ordered("<", x, _all(LOWEST_EXPONENT)), _all(0.0), y)
-
-    return LANES(LANES), build

@@ -1,4 +1,4 @@
-"""The logarithm in float32."""
+"""The logarithm in float32, of lanes."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from lossd.compiled import EXACT, inlined
+from lossd.engine.kernels._lanes import BITS, LANES, VECTOR, WIDTH
 
-_F32, _I32 = ir.FloatType(), ir.IntType(32)
 _ROOT_OF_HALF = 0x3F3504F3  # its bits
 _ONE, _HALF = np.float32(1), np.float32(0.5)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
@@ -33,22 +33,22 @@ _C5, _C6, _C7, _C8 = (
 
 @intrinsic
 def _split(typing: Any, x: Any) -> Any:
-    """n and m of x = 2^n m, with m from sqrt(1/2) to sqrt(2), of a normal positive float32."""
+    """n and m of x = 2^n m, with m from sqrt(1/2) to sqrt(2), of normal positive lanes."""
 
-    def build(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        bits = builder.bitcast(arguments[0], _I32)
-        above = builder.sub(bits, ir.Constant(_I32, _ROOT_OF_HALF))
-        n = builder.ashr(above, ir.Constant(_I32, 23))
-        m = builder.sub(bits, builder.shl(n, ir.Constant(_I32, 23)))
-        parts = (builder.sitofp(n, _F32), builder.bitcast(m, _F32))
-        return context.make_tuple(builder, signature.return_type, parts)
+    def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
+        bits, digits = builder.bitcast(arguments[0], BITS), ir.Constant(BITS, [23] * WIDTH)
+        above = builder.sub(bits, ir.Constant(BITS, [_ROOT_OF_HALF] * WIDTH))
+        n = builder.ashr(above, digits)
+        m = builder.sub(bits, builder.shl(n, digits))
+        parts = (builder.sitofp(n, VECTOR), builder.bitcast(m, VECTOR))
+        return context.make_tuple(builder, sig.return_type, parts)
 
-    return types.UniTuple(types.float32, 2)(types.float32), build
+    return types.UniTuple(LANES, 2)(LANES), build
 
 
 @inlined(EXACT)
 def log_of_normal(x: Any) -> Any:
-    """log x of a normal positive float32, within 2 units in the last place; garbage of others."""
+    """log x of normal positive lanes, within 2 units in the last place; garbage of others."""
     n, m = _split(x)
     f = m - _ONE
     p = (((_C8 * f + _C7) * f + _C6) * f + _C5) * f + _C4

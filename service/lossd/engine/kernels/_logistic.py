@@ -1,13 +1,12 @@
-"""The logistic function and its logarithm in float32, without cancellation anywhere."""
+"""The logistic function and its logarithm in float32 lanes, without cancellation anywhere."""
 
 from typing import Any
 
 import numpy as np
 
 from lossd.compiled import EXACT, inlined
-from lossd.engine.kernels._float32 import exp_of_negative
-from lossd.engine.kernels._lanes import exp_of_negative as exp_of_negatives
-from lossd.engine.kernels._lanes import lanes_of, larger, where
+from lossd.engine.kernels._exponential import exp_of_negative
+from lossd.engine.kernels._lanes import lanes_of, larger, size_of, where
 
 _ONE, _ZERO = np.float32(1), np.float32(0)
 # The minimax polynomial of log(1 + e) / e on [0, 1], by Remez exchange: its relative error is
@@ -42,7 +41,7 @@ def logistic(z: Any) -> Any:
 
     Within a few units in the last place each, but 0 where that is below about 1e-38.
     """
-    size = abs(z)
+    size = size_of(z)
     e = exp_of_negative(-size)
     small = log1p_of_unit(e)
     large = size + small
@@ -50,19 +49,13 @@ def logistic(z: Any) -> Any:
     likely = _ONE / divisor
     likely = likely + likely * likely * ((divisor - _ONE) - e)  # what rounding gave the divisor
     unlikely = e * likely
-    if z > _ZERO:
-        return large, small, likely, unlikely
-    return small, large, unlikely, likely
-
-
-@inlined(EXACT)
-def _log1p_of_units(e: Any) -> Any:
-    """As `log1p_of_unit`, of lanes."""
-    p = lanes_of(_C10) * e + lanes_of(_C9)
-    p = ((p * e + lanes_of(_C8)) * e + lanes_of(_C7)) * e + lanes_of(_C6)
-    p = ((p * e + lanes_of(_C5)) * e + lanes_of(_C4)) * e + lanes_of(_C3)
-    p = ((p * e + lanes_of(_C2)) * e + lanes_of(_C1)) * e + lanes_of(_ONE)
-    return e * p
+    is_positive = z > _ZERO
+    return (
+        where(is_positive, large, small),
+        where(is_positive, small, large),
+        where(is_positive, likely, unlikely),
+        where(is_positive, unlikely, likely),
+    )
 
 
 @inlined(EXACT)
@@ -71,8 +64,8 @@ def softpluses(z: Any) -> Any:
 
     Within a few units in the last place each, but 0 where that is below about 1e-38.
     """
-    zero, one = lanes_of(_ZERO), lanes_of(_ONE)
+    zero = lanes_of(_ZERO)
     is_positive = z > zero
-    e = exp_of_negatives(where(is_positive, zero - z, z))
-    likely = one / (one + e)
-    return larger(zero, z) + _log1p_of_units(e), where(is_positive, likely, e * likely)
+    e = exp_of_negative(where(is_positive, zero - z, z))
+    likely = _ONE / (_ONE + e)
+    return larger(zero, z) + log1p_of_unit(e), where(is_positive, likely, e * likely)

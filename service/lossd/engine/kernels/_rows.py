@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from lossd.compiled import called, inlined
+from lossd.engine.kernels._exponential import exp_of_negative
 from lossd.engine.kernels._lanes import (
     any_of,
-    exp_of_negative,
     is_lane,
     lanes_of,
     larger,

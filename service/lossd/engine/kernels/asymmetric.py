@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossd.compiled import inlined
-from lossd.engine.kernels._elementwise import AS_WRITTEN, bind_pairs, compiled_rows
-from lossd.engine.kernels._elementwise import applies as applies
-from lossd.engine.kernels._float32 import exp_of_negative
-from lossd.engine.kernels._job import Job, Rows
+from lossd.engine.kernels._elementwise import compiled_rows
+from lossd.engine.kernels._exponential import exp_of_negative
+from lossd.engine.kernels._formula import Formula, binder
+from lossd.engine.kernels._formula import applies as applies
+from lossd.engine.kernels._lanes import where
 from lossd.engine.kernels._logarithm import log_of_normal, minus_log_of_rest
 from lossd.engine.kernels._logistic import logistic
 from lossd.schema import Call
@@ -25,22 +26,23 @@ def weigh(call: Call) -> NDArray[np.float64] | float:
     return 1.0 / math.prod(call.item_shape[1:]) if params.denominator == "rows" else 1.0
 
 
-@inlined(AS_WRITTEN)
+@inlined()
 def _clipped(p: Any, q: Any, gamma: Any, clip: Any) -> Any:
     """p_m^gamma and -log(1 - p_m) of p_m = p - clip, and 0 where that is not above 0."""
     shifted = p - clip
     paid = shifted > _ZERO
-    shifted = shifted if shifted > _SMALLEST else _SMALLEST
+    shifted = where(shifted > _SMALLEST, shifted, _SMALLEST)
     factor = exp_of_negative(gamma * log_of_normal(shifted))
-    low = minus_log_of_rest(shifted if shifted < _HALF else _HALF)
+    is_low = shifted < _HALF
+    low = minus_log_of_rest(where(is_low, shifted, _HALF))
     rest = q + clip  # 1 - p_m, which keeps its digits where p_m rounds to 1
-    rest = rest if rest > _SMALLEST else _SMALLEST
-    miss = low if shifted < _HALF else -log_of_normal(rest)
-    return factor if paid else _ZERO, miss, shifted, rest
+    rest = where(rest > _SMALLEST, rest, _SMALLEST)
+    miss = where(is_low, low, -log_of_normal(rest))
+    return where(paid, factor, _ZERO), miss, shifted, rest
 
 
-@inlined(AS_WRITTEN)
-def _of_element(
+@inlined()
+def _of_elements(
     z: Any, t: Any, c: Any, gamma_positive: Any, gamma_negative: Any, clip: Any, full: Any
 ) -> Any:
     miss_negative, miss_positive, p, q = logistic(z)
@@ -60,12 +62,15 @@ def _of_element(
     )
 
 
-_rows = compiled_rows("asymmetric", _of_element)
+_rows = compiled_rows("asymmetric", _of_elements)
 
 
-def bind(call: Call, job: Job) -> Rows:
-    """Rows of a call."""
+def formula(call: Call) -> Formula:
+    """What computes the rows of a call."""
     params: Any = call.params
     full = 1.0 if params.modulation_gradient == "full" else 0.0
     constants = (params.gamma_positive, params.gamma_negative, params.clip, full)
-    return bind_pairs(_rows, call, job, "logits", "targets", constants=constants, shares=True)
+    return Formula(_rows, "logits", "targets", constants, shares=True)
+
+
+bind = binder(formula)

@@ -5,11 +5,12 @@ from typing import Any
 import numpy as np
 
 from lossd.compiled import EXACT, inlined
-from lossd.engine.kernels._elementwise import AS_WRITTEN, bind_pairs, compiled_rows
-from lossd.engine.kernels._elementwise import applies as applies
-from lossd.engine.kernels._elementwise import weigh as weigh
-from lossd.engine.kernels._float32 import exp_of_negative
-from lossd.engine.kernels._job import Job, Rows
+from lossd.engine.kernels._elementwise import compiled_rows
+from lossd.engine.kernels._exponential import exp_of_negative
+from lossd.engine.kernels._formula import Formula, binder
+from lossd.engine.kernels._formula import applies as applies
+from lossd.engine.kernels._formula import weigh as weigh
+from lossd.engine.kernels._lanes import size_of, where
 from lossd.engine.kernels._logistic import log1p_of_unit
 from lossd.schema import Call
 
@@ -50,19 +51,22 @@ def _far(size: Any) -> Any:
     return size + (log1p_of_unit(e) - _LN2), (_ONE - e) / (_ONE + e)
 
 
-@inlined(AS_WRITTEN)
-def _of_element(x: Any, y: Any, c: Any, k0: Any, k1: Any, k2: Any, k3: Any) -> Any:
+@inlined()
+def _of_elements(x: Any, y: Any, c: Any, k0: Any, k1: Any, k2: Any, k3: Any) -> Any:
     d = x - y
-    size = abs(d)
+    size = size_of(d)
     near, far = _near(size), _far(size)
-    value = near[0] if size <= _ONE else far[0]
-    slope = near[1] if size <= _HALF else far[1]
-    return value, slope if d > _ZERO else -slope
+    value = where(size > _ONE, far[0], near[0])
+    slope = where(size > _HALF, far[1], near[1])
+    return value, where(d > _ZERO, slope, -slope)
 
 
-_rows = compiled_rows("log_cosh", _of_element)
+_rows = compiled_rows("log_cosh", _of_elements)
 
 
-def bind(call: Call, job: Job) -> Rows:
-    """Rows of a call."""
-    return bind_pairs(_rows, call, job, "prediction", "target")
+def formula(call: Call) -> Formula:
+    """What computes the rows of a call."""
+    return Formula(_rows, "prediction", "target")
+
+
+bind = binder(formula)

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from lossd.compiled import called, compiled, inlined
 from lossd.engine.kernels import _weights
 from lossd.engine.kernels._blocks import Work, binder
+from lossd.engine.kernels._exponential import exp_of_negative
 from lossd.engine.kernels._job import FINE, SUSPECT
 from lossd.engine.kernels._lanes import (
     any_of,
-    exp_of_negative,
     is_lane,
     lanes_of,
     larger,

@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 
 from lossd.compiled import inlined
-from lossd.engine.kernels._elementwise import AS_WRITTEN, bind_pairs, compiled_rows
-from lossd.engine.kernels._elementwise import applies as applies
-from lossd.engine.kernels._float32 import exp_of_negative
-from lossd.engine.kernels._job import Job, Rows
+from lossd.engine.kernels._elementwise import compiled_rows
+from lossd.engine.kernels._exponential import exp_of_negative
+from lossd.engine.kernels._formula import Formula, binder
+from lossd.engine.kernels._formula import applies as applies
 from lossd.engine.kernels._logistic import logistic
 from lossd.schema import Call
 
@@ -27,8 +27,8 @@ def weigh(call: Call) -> NDArray[np.float64] | float:
     return of_rows
 
 
-@inlined(AS_WRITTEN)
-def _of_element(z: Any, t: Any, c: Any, gamma: Any, slope: Any, alpha: Any, beta: Any) -> Any:
+@inlined()
+def _of_elements(z: Any, t: Any, c: Any, gamma: Any, slope: Any, alpha: Any, beta: Any) -> Any:
     miss_negative, miss_positive, p, q = logistic(z)
     positive = alpha * (t * exp_of_negative(-gamma * miss_negative))
     negative = beta * ((_ONE - t) * exp_of_negative(-gamma * miss_positive))
@@ -38,14 +38,17 @@ def _of_element(z: Any, t: Any, c: Any, gamma: Any, slope: Any, alpha: Any, beta
     )
 
 
-_rows = compiled_rows("sigmoid_focal", _of_element)
+_rows = compiled_rows("sigmoid_focal", _of_elements)
 
 
-def bind(call: Call, job: Job) -> Rows:
-    """Rows of a call."""
+def formula(call: Call) -> Formula:
+    """What computes the rows of a call."""
     params: Any = call.params
     # The derivative of (1 - p)^gamma is a multiple of gamma, so a detached one is that of gamma 0.
     slope = params.gamma if params.modulation_gradient == "full" else 0.0
     alpha, beta = (1.0, 1.0) if params.alpha is None else (params.alpha, 1.0 - params.alpha)
     constants = (params.gamma, slope, alpha, beta)
-    return bind_pairs(_rows, call, job, "logits", "targets", constants=constants, shares=True)
+    return Formula(_rows, "logits", "targets", constants, shares=True)
+
+
+bind = binder(formula)
