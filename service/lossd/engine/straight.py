@@ -1,5 +1,6 @@
 """How all calls of a plan go through one compiled function, without a look at anything again."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -79,7 +80,7 @@ def straight_of(kernel: Kernel, call: Call) -> Straight | None:
     denominator = float(weights) * per_row * rows
     outer = outer_of(call, rows, None, 1.0 / denominator if call.reduction == "mean" else 1.0)
     compute = None
-    if isinstance(kernel, HasWork) and call.item_shape == (rows,) and options.class_axis == 1:
+    if isinstance(kernel, HasWork) and per_row == 1 and options.class_axis == 1:
         compute = _by_work(kernel.work(call), call, outer)
     elif isinstance(kernel, HasFormula):
         compute = _by_formula(kernel.formula(call), call, outer)
@@ -103,16 +104,18 @@ def _by_work(
         return None
     tail = (NOBODY_ASKED, NOBODY_ASKED) if work.has_recipe else ()
     wants_rows, wrt, flat = "rows" in call.options.outputs, call.wrt, outer.reshape(-1)
+    shape, rows = call.item_shape, math.prod(call.item_shape)
 
     def compute(given: Given) -> Found | None:
         floats = [given.get(key, NO_ROWS) for key in work.inputs]
         labels = given.get(work.labels, NO_LABELS)
-        sums = np.empty(len(floats[0]))
+        sums = np.empty(rows)
         gradients = {key: np.empty(given[key].shape, np.float32) for key in wrt}
         slopes = [gradients.get(key, NO_ROWS) for key in work.wrt]
         found = work.core(*floats, labels, *work.constants, flat, sums, *tail, *slopes)
-        rows = narrowed(sums) if wants_rows else None
-        return Found(sums, rows, gradients) if found == FINE else None
+        if found != FINE:
+            return None
+        return Found(sums, narrowed(sums).reshape(shape) if wants_rows else None, gradients)
 
     return compute
 

@@ -198,6 +198,21 @@ def store(typing: Any, x: Any, j: Any, lanes: Any) -> Any:
 
 
 @intrinsic
+def prefetch(typing: Any, x: Any, j: Any) -> Any:
+    """Have x[j] and its neighbours brought into the cache; j may be beyond the end."""
+
+    def build(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
+        byte = ir.PointerType(ir.IntType(8))
+        at = builder.bitcast(element(context, builder, sig.args[0], *arguments), byte)
+        fetch = declared(builder, "llvm.prefetch.p0", ir.VoidType(), [byte, _I32, _I32, _I32])
+        read, keep, data = (ir.Constant(_I32, each) for each in (0, 3, 1))
+        builder.call(fetch, [at, read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(x, types.intp), build
+
+
+@intrinsic
 def lanes_of(typing: Any, scalar: Any) -> Any:
     """A float32 in every lane."""
 

@@ -14,6 +14,7 @@ from lossd.engine.kernels._lanes import (
     larger,
     largest_of,
     load,
+    prefetch,
     store,
     sum_of,
     where,
@@ -55,6 +56,7 @@ def exp_and_sum(z: Any, shift: np.float32, without: int, out: Any) -> float:
     for start in range(0, z.size, PIECE):
         piece = lanes_of(ZERO)
         for j in range(start, min(start + PIECE, z.size), 16):
+            prefetch(z, j + z.size)  # the next row comes while this one is computed
             e = exp_of_negative(load(z, j, LOWEST) - shifts)
             if out.size:
                 store(out, j, e)
