@@ -12,7 +12,7 @@ from lossd.errors import BadOption
 from lossd.losses import CATALOG
 from lossd.schema import parse_call, to_message
 from lossd.wire import Message
-from lossd_client._recipe import rebuild
+from lossd_client._recipe import Exponentials, rebuild
 
 first_cases = of_cases(CASES, 1)  # what is made of a gradient does not depend on its loss
 
@@ -96,11 +96,10 @@ def test_a_gradient_rebuilt_from_its_recipe_is_the_dense_one(case: Case) -> None
         dense = run(case, Message(message.tensors, fields)).gradients
         answer = to_message(call, compute(call, CPU))
         rebuilt = rebuild(
-            message.tensors,
+            Exponentials(message.tensors, None),
             answer.fields["recipe"],
             answer.tensors["gradient_recipe_log_sum_exp.logits"].numpy(),
             answer.tensors["gradient_recipe_factor.logits"].numpy(),
-            class_axis=None,
         )
         torch.testing.assert_close(torch.from_numpy(rebuilt), dense["logits"])
 
@@ -121,11 +120,10 @@ def test_a_recipe_gives_the_digits_of_the_dense_gradient(name: str, params: dict
     call = parse_call(name, message)
     answer = to_message(call, compute(call, CPU))
     rebuilt = rebuild(
-        message.tensors,
+        Exponentials(message.tensors, -1),
         answer.fields["recipe"],
         answer.tensors["gradient_recipe_log_sum_exp.logits"].numpy(),
         answer.tensors["gradient_recipe_factor.logits"].numpy(),
-        class_axis=-1,
     )
     assert rebuilt.dtype == "float32" and rebuilt.shape == (64, 3, 50)
     got = torch.from_numpy(rebuilt).movedim(-1, 1).double()

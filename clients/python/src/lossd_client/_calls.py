@@ -2,14 +2,15 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from lossd_client._arrays import Packed
+from lossd_client._arrays import ArrayLike, Packed
+from lossd_client._recipe import Exponentials
 from lossd_client._retry import read_retry_after_s
 from lossd_client._wire import MEDIA_TYPE, Parts, decode, encode, to_json
 from lossd_client.errors import ConnectionFailed, LossdError, TimedOut, from_problem
@@ -20,13 +21,14 @@ DEFAULT_URL = "http://127.0.0.1:8000"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request."""
+    """One HTTP request. `meanwhile` is what may be done while its answer is on its way."""
 
     method: str
     path: str
     content: Parts | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    meanwhile: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +94,28 @@ def fields_of(
     return given({**fields, **options})
 
 
-def compute_request(loss: str, packed: Mapping[str, Packed], fields: Mapping[str, Any]) -> Request:
+def sent_of(inputs: Mapping[str, ArrayLike], fields: Mapping[str, Any]) -> Sent:
+    """What of a call its answer may refer to, by its fields."""
+    class_axis = fields.get("class_axis")
+    wants_recipe = fields.get("gradient_form") == "recipe" and "logits" in inputs
+    is_wanted = "gradients" in fields.get("outputs", ("gradients",))
+    return Sent(
+        inputs,
+        class_axis,
+        fields.get("gradient_dtype"),
+        Exponentials(inputs, class_axis) if wants_recipe and is_wanted else None,
+    )
+
+
+def compute_request(
+    loss: str, packed: Mapping[str, Packed], fields: Mapping[str, Any], sent: Sent
+) -> Request:
     """A call."""
     body = encode(packed, fields)
     length = sum(len(part) for part in body)
     headers = {"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE, "content-length": str(length)}
-    return Request("POST", f"/v1/losses/{loss}", body, headers)
+    meanwhile = None if sent.exponentials is None else sent.exponentials.make
+    return Request("POST", f"/v1/losses/{loss}", body, headers, meanwhile=meanwhile)
 
 
 def json_request(path: str, body: Mapping[str, Any]) -> Request:

@@ -65,6 +65,7 @@ class Line:
             content=request.content,
             headers=dict(request.headers),
             params=dict(request.query),
+            extensions=None if request.meanwhile is None else {"meanwhile": request.meanwhile},
         )
         try:
             with closing(self.http.send(prepared, stream=True)) as response:

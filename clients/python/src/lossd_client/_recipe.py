@@ -1,6 +1,6 @@
 """Gradients of softmax losses, rebuilt from two numbers per item and the caller's own logits."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,35 +10,63 @@ from numpy.typing import NDArray
 from lossd_client._arrays import ArrayLike, as_real
 
 Array = NDArray[Any]
-BLOCK_ELEMENTS = 64 * 1024  # several passes are made over so many, which a core's cache holds
+BLOCK_ELEMENTS = 128 * 1024  # several passes are made over so many, which a core's cache holds
+
+
+class Exponentials:
+    """e^(z - largest) of the logits of a call: what of its gradient needs no answer.
+
+    They are made when they are first wanted, in the memory that the gradient will be in.
+    """
+
+    def __init__(self, inputs: Mapping[str, ArrayLike], class_axis: int | None) -> None:
+        self.inputs, self._axis = inputs, 1 if class_axis is None else class_axis
+        self._made: tuple[Array, Array, Array] | None = None
+
+    def make(self) -> None:
+        """Make them now, if nobody has."""
+        if self._made is None:
+            logits = np.moveaxis(_floats(self.inputs), self._axis, 1)
+            self._made = (logits, *_exponentials(logits))
+
+    def take(self) -> tuple[Array, Array, Array]:
+        """Logits, exponentials and largest logits, classes on axis 1; they are made but once."""
+        self.make()
+        assert self._made is not None
+        made, self._made = self._made, None
+        return made
+
+    def targets(self, recipe: Mapping[str, Any], logits: Array, factor: Array) -> "_Targets":
+        """What the gradient pulls to."""
+        return _targets_of(self.inputs, recipe, logits, factor, self._axis)
+
+    def as_sent(self, gradient: Array) -> Array:
+        """With classes on the axis that they were sent on."""
+        return np.ascontiguousarray(np.moveaxis(gradient, 1, self._axis))
 
 
 def rebuild(
-    inputs: Mapping[str, ArrayLike],
-    recipe: Mapping[str, Any],
-    log_sum_exp: Array,
-    factor: Array,
-    class_axis: int | None,
+    exponentials: Exponentials, recipe: Mapping[str, Any], log_sum_exp: Array, factor: Array
 ) -> Array:
     """The gradient f (p sum(u) - u) of the logits, in their shape; 0 where f is 0.
 
     u = w t: t is one-hot at the labels or the target probabilities, `smoothing` of it spread over
     the possible classes; w are the class weights. Float64 logits give float64, others float32.
     """
-    axis = 1 if class_axis is None else class_axis
-    logits = np.moveaxis(_floats(inputs), axis, 1)
-    targets = _targets_of(inputs, recipe, logits, factor, axis)
-    gradient = np.empty(logits.shape, logits.dtype)
-    step = max(1, BLOCK_ELEMENTS * len(logits) // max(1, logits.size))
+    logits, gradient, most = exponentials.take()
+    targets = exponentials.targets(recipe, logits, factor)
     with np.errstate(over="ignore", invalid="ignore"):  # in items that are masked at the end
-        for start in range(0, len(logits), step):
-            part = slice(start, start + step)
-            found, of_part = gradient[part], factor[part]
-            left = _exponentials(found, logits[part], log_sum_exp[part, None])
-            _pull(found, left, logits[part], of_part, targets.of_rows(part))
-            if not of_part.all():
-                np.copyto(found, 0, where=(of_part == 0)[:, None])
-    return np.ascontiguousarray(np.moveaxis(gradient, 1, axis))
+        left = np.exp(most.astype(np.float64) - log_sum_exp[:, None]).astype(gradient.dtype)
+        scale = factor[:, None].astype(gradient.dtype)
+        if targets.are_hard:
+            _pull_to_labels(gradient, left, scale, targets)
+        else:
+            for part in _blocks(logits):
+                of_part = targets.of_rows(part)
+                _pull(gradient[part], left[part], scale[part], logits[part], of_part)
+        if not factor.all():
+            np.copyto(gradient, 0, where=(factor == 0)[:, None])
+    return exponentials.as_sent(gradient)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +77,11 @@ class _Targets:
     labels: Array | None
     shares: Array | None
     weights: Array | None
+
+    @property
+    def are_hard(self) -> bool:
+        """Whether u is 0 but at the label."""
+        return self.labels is not None and not self.smoothing
 
     def of_rows(self, rows: slice) -> "_Targets":
         """Those of some rows."""
@@ -82,27 +115,35 @@ def _targets_of(
     return _Targets(recipe["smoothing"], labels, shares, weights)
 
 
-def _exponentials(e: Array, logits: Array, log_sum_exp: Array) -> Array:
-    """Write probabilities but for a factor near 1, which is returned, (rows, 1, ...).
-
-    Logits minus what their dtype holds of the log-sum-exp lose no digits where these matter.
-    """
-    held = log_sum_exp.astype(logits.dtype)
-    np.exp(np.subtract(logits, held, out=e), out=e)
-    left: Array = np.exp(held.astype(np.float64) - log_sum_exp).astype(logits.dtype)
-    return left
+def _blocks(logits: Array) -> Iterator[slice]:
+    step = max(1, BLOCK_ELEMENTS * len(logits) // max(1, logits.size))
+    for start in range(0, len(logits), step):
+        yield slice(start, start + step)
 
 
-def _pull(e: Array, left: Array, logits: Array, factor: Array, targets: _Targets) -> None:
-    """Turn exponentials, which times `left` are probabilities, into the gradient of some rows."""
-    scale = factor[:, None].astype(e.dtype)
-    if targets.labels is not None and not targets.smoothing:
-        labels = targets.labels
-        if targets.weights is not None:
-            scale = scale * np.take(targets.weights.reshape(-1), labels)
-        e *= scale * left
-        np.put_along_axis(e, labels, np.take_along_axis(e, labels, 1) - scale, 1)
-        return
+def _exponentials(logits: Array) -> tuple[Array, Array]:
+    """e^(z - largest), and the largest as (rows, 1, ...)."""
+    found = np.empty(logits.shape, logits.dtype)
+    most = np.full((len(logits), 1, *logits.shape[2:]), -np.inf, logits.dtype)
+    with np.errstate(invalid="ignore"):  # of what the service refuses, or does not count
+        for part in _blocks(logits) if logits.size else ():
+            logits[part].max(1, keepdims=True, out=most[part])
+            np.exp(np.subtract(logits[part], most[part], out=found[part]), out=found[part])
+    return found, most
+
+
+def _pull_to_labels(e: Array, left: Array, scale: Array, targets: _Targets) -> None:
+    """Turn exponentials, which times `left` are probabilities, into the gradient."""
+    assert targets.labels is not None
+    if targets.weights is not None:
+        scale = scale * np.take(targets.weights.reshape(-1), targets.labels)
+    e *= scale * left
+    labels = targets.labels
+    np.put_along_axis(e, labels, np.take_along_axis(e, labels, 1) - scale, 1)
+
+
+def _pull(e: Array, left: Array, scale: Array, logits: Array, targets: _Targets) -> None:
+    """As `_pull_to_labels`, of some rows whose u is not 0 at other classes."""
     u = _shares(logits, targets)
     u = u if targets.weights is None else u * targets.weights
     e *= u.sum(1, keepdims=True) * left

@@ -23,7 +23,7 @@ from lossd_client.batch import Batch, Call
 from lossd_client.errors import LossdError
 from lossd_client.multitask import Balanced, Comparison, TaskOptions
 from lossd_client.objective import Balance, ObjectiveResult, Schedule, Term
-from lossd_client.result import Result, Sent
+from lossd_client.result import Result
 
 if TYPE_CHECKING:
     from lossd_client.stream import AsyncStream
@@ -137,14 +137,14 @@ class AsyncClient:
         named = {**(inputs or {}), **named_inputs}
         beside = {"row_weights": row_weights, "cotangent": cotangent}
         packed = pack_all(_calls.given({**named, **beside}))
-        sent = Sent(named, class_axis, gradient_dtype)
+        sent = _calls.sent_of(named, fields)
         if (shared := self._shared) is not None:
             result = await self._line.repeated(
                 lambda: self._line.follow(shared.call(loss, packed, fields, sent))
             )
             if result is not None:
                 return result
-        request = _calls.compute_request(loss, packed, fields)
+        request = _calls.compute_request(loss, packed, fields, sent)
         return _calls.read_result(await self._line.send(request), sent)
 
     async def batch(

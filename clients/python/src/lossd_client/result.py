@@ -8,18 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lossd_client._arrays import ArrayLike
-from lossd_client._recipe import rebuild
+from lossd_client._recipe import Exponentials, rebuild
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What of a call its answer may refer to."""
+    """What of a call its answer may refer to.
+
+    `exponentials` are there where a recipe is expected, to be made while the service computes.
+    """
 
     inputs: Mapping[str, ArrayLike] = field(default_factory=dict)
     class_axis: int | None = None
     gradient_dtype: str | None = None
+    exponentials: Exponentials | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,8 @@ def _rebuilt(tensors: dict[str, Array], fields: dict[str, Any], sent: Sent) -> d
         return {}
     log_sum_exp = tensors["gradient_recipe_log_sum_exp.logits"]
     factor = tensors["gradient_recipe_factor.logits"]
-    gradient = rebuild(sent.inputs, fields["recipe"], log_sum_exp, factor, sent.class_axis)
+    exponentials = sent.exponentials or Exponentials(sent.inputs, sent.class_axis)
+    gradient = rebuild(exponentials, fields["recipe"], log_sum_exp, factor)
     if sent.gradient_dtype in ("float16", "float64"):
         gradient = gradient.astype(sent.gradient_dtype)
     return {"logits": gradient}

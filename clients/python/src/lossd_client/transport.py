@@ -14,6 +14,7 @@ from lossd_client._duplex import Duplex
 _PORTS = {"http": 80, "https": 443}
 _JOINED_BYTES = 64 * 1024  # what is sent together with the head, so that small calls are one packet
 _PIECE_BYTES = 1024 * 1024
+_READ_BYTES = 256 * 1024  # a longer read locks the socket for who writes to it meanwhile
 _LOOK_S = 0.001  # long enough to find what has arrived already
 
 
@@ -33,6 +34,8 @@ class SocketTransport(httpx.BaseTransport):
     They are sent as they are. An answer is read whole, before `handle_request` returns, into one
     fresh and writable buffer: `response.extensions["body"]`, a memoryview, still encoded if the
     answer has a `Content-Encoding`. Reading the response in httpx's way works too, and copies.
+    `request.extensions["meanwhile"]`, if there is one, is called once the request is sent, before
+    its answer is waited for.
 
     httpx's timeouts hold for each pause: `connect`, `write`, `read`. There is no wait for a free
     connection, hence no `pool` timeout. A kept connection that turns out dead before any answer is
@@ -108,6 +111,8 @@ class SocketTransport(httpx.BaseTransport):
         is_reusable = False
         try:
             failure = _send(request, connection)
+            if failure is None and "meanwhile" in request.extensions:
+                request.extensions["meanwhile"]()
             with closing(http.client.HTTPResponse(connection.sock, method=request.method)) as got:
                 _await_answer(request, connection, got, failure)
                 with named_as(httpx.ReadTimeout, httpx.ReadError, request):
@@ -228,7 +233,7 @@ def _read_body(got: http.client.HTTPResponse, most_bytes: int) -> memoryview:
     body = np.empty(length, np.uint8).data
     at = 0
     while at < length:
-        count = got.readinto(body[at:])
+        count = got.readinto(body[at : at + _READ_BYTES])
         if not count:
             raise httpx.RemoteProtocolError(f"the answer ended after {at} of {length} bytes")
         at += count
