@@ -20,6 +20,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 
+from benchmarks.echo_server import PIECE_BYTES
 from lossd_client import SocketTransport
 
 BODY_BYTES = (16 << 20, 1 << 10)
@@ -56,7 +57,7 @@ class PlainSocket:
             self._sock.sendall(body)
         have, start = 0, 0
         while not start or have < start + len(body):
-            have += self._sock.recv_into(self._buffer[have:])
+            have += self._sock.recv_into(self._buffer[have : have + PIECE_BYTES])
             if not start:
                 start = bytes(self._buffer[: min(have, 1024)]).find(b"\r\n\r\n") + 4
         return self._buffer[start:have]

@@ -9,6 +9,7 @@ import threading
 
 MOST_BYTES = 64 << 20
 HEAD_BYTES = 64 << 10
+PIECE_BYTES = 256 << 10  # a longer read locks the socket for who writes to it meanwhile
 
 
 def serve_connection(sock: socket.socket) -> None:
@@ -30,7 +31,7 @@ def serve_connection(sock: socket.socket) -> None:
             body = buffer[end + 4 : end + 4 + length]
             at = have - end - 4
             while at < length:
-                at += sock.recv_into(body[at:])
+                at += sock.recv_into(body[at : at + PIECE_BYTES])
             sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length)
             sock.sendall(body)
 

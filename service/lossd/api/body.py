@@ -15,6 +15,8 @@ from lossd.errors import DeadlineExceeded, TooLarge, UnreadableBody
 from lossd.settings import Settings
 from lossd.wire import Body, Codec, expand, reader_for, writer_for
 
+_FILL_BYTES = 256 * 1024  # for less, taking a connection over and giving it back costs more
+
 
 @dataclass(frozen=True, slots=True)
 class Sent:
@@ -120,7 +122,7 @@ class BodyReader:
     async def _fill(
         self, incoming: Incoming, lease: Lease, message: Message, room: memoryview
     ) -> Body:
-        filled = 0
+        filled, chunked = 0, incoming.header(b"transfer-encoding")
         while True:
             chunk = _chunk(message, lease)
             end = filled + len(chunk)
@@ -132,6 +134,10 @@ class BodyReader:
             filled = end
             if not message.get("more_body", False):
                 return room[:filled]
+            left = room[filled:]
+            if len(left) >= _FILL_BYTES and incoming.fill is not None and not chunked:
+                await incoming.fill(left, lease.hold)
+                return room
             message = await incoming.receive()
 
     def _too_large(self, got: str) -> TooLarge:

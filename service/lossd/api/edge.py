@@ -24,7 +24,7 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        incoming = Incoming(scope["headers"], receive)
+        incoming = Incoming(scope["headers"], receive, scope.get("extensions") or {})
         if scope["method"] == "POST":
             hot, rest = find_hot(self._hots, scope["path"])
             handle = None if hot is None else hot.match(rest)

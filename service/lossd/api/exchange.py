@@ -4,7 +4,8 @@ import random
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from starlette.types import Receive, Send
 
@@ -14,19 +15,32 @@ Headers = list[tuple[bytes, bytes]]
 _SAFE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
+# An ASGI extension, whose "read" is a function that reads the rest of a body of known length to a
+# buffer of its length. It calls another one with the number of bytes whenever some have come.
+FILL = "lossd.fill"
+Fill = Callable[[memoryview, Callable[[int], None]], Awaitable[None]]
+
+
 class Incoming:
     """One request as it arrives.
 
     `seconds` takes the time of each phase, for `Server-Timing`. `request_id` is the caller's own,
-    `given_id`, if it sent one that may be repeated.
+    `given_id`, if it sent one that may be repeated. `fill` is there if the server has the extension
+    `FILL`.
     """
 
-    __slots__ = ("_headers", "given_id", "receive", "request_id", "seconds")
+    __slots__ = ("_headers", "fill", "given_id", "receive", "request_id", "seconds")
 
-    def __init__(self, given_headers: Iterable[tuple[bytes, bytes]], receive: Receive) -> None:
+    def __init__(
+        self,
+        given_headers: Iterable[tuple[bytes, bytes]],
+        receive: Receive,
+        extensions: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         headers = dict(given_headers)
         self._headers = headers
         self.receive = receive
+        self.fill: Fill | None = extensions.get(FILL, {}).get("read")
         self.seconds: dict[str, float] = {}
         given = headers.get(b"x-request-id")
         is_safe = given is not None and _SAFE_ID.fullmatch(given)

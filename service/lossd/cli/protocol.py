@@ -6,14 +6,17 @@ is still to come, uvicorn hears of it as if it had just arrived.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
+from httptools import HttpRequestParser
+from starlette.requests import ClientDisconnect
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from lossd.api.at_once import AtOnce, Head
-from lossd.api.exchange import Headers
+from lossd.api.exchange import FILL, Headers
+from lossd.cli.filling import PIECE_BYTES, Filling
 
 _STATUS_LINE = b"HTTP/1.1 200 OK\r\n"
 _CLOSING = b"connection: close\r\n"
@@ -89,7 +92,7 @@ class HoldingProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Hold on to a POST alone."""
         if not self._holds:
-            super().on_headers_complete()
+            self._begin()
             return
         self._has_head = True
         parser = self.parser
@@ -151,6 +154,44 @@ class HoldingProtocol(HttpToolsProtocol):
         for name, value in self._held_headers:
             super().on_header(name, value)
         if self._has_head:
-            super().on_headers_complete()
+            self._begin()
             if self._held_body:
                 super().on_body(self._held_body)
+
+    def _begin(self) -> None:
+        self.scope["extensions"] = {FILL: {"read": self.fill}}
+        super().on_headers_complete()
+
+    async def fill(self, room: memoryview, hold: Callable[[int], None]) -> None:
+        """Read the rest of the body that is arriving, which is as long as the room.
+
+        `hold` is called with how many bytes have come. Raises `ClientDisconnect`, and what `hold`
+        raises; then the rest of the body may still be received, but for what has come.
+        """
+        cycle, parser = self.cycle, self.parser
+        if cycle.disconnected or parser is None:
+            raise ClientDisconnect
+        early = len(cycle.body)
+        room[:early] = cycle.body
+        cycle.body = bytearray()
+        hold(early)
+        filling = Filling(self, room[early:], hold)
+        self.flow.read_paused = True  # as it is when filling ends, which begins by reading on
+        try:
+            if early < len(room):
+                await filling.fill(self.transport)
+        except BaseException:
+            if not cycle.disconnected:
+                self._catch_up(filling.filled)
+            raise
+        self.parser = HttpRequestParser(self)  # the old one waits for what it will not see
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+        cycle.more_body = False
+        cycle.message_event.set()
+        self.flow.resume_reading()
+
+    def _catch_up(self, seen_bytes: int) -> None:
+        """Tell the parser of bytes that came without it."""
+        for start in range(0, seen_bytes, PIECE_BYTES):
+            self.parser.feed_data(bytes(min(PIECE_BYTES, seen_bytes - start)))
+            self.cycle.body = bytearray()
