@@ -1,7 +1,10 @@
 """Gradients of softmax losses, rebuilt from two numbers per item and the caller's own logits."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -11,10 +14,15 @@ from lossd_client._arrays import ArrayLike, as_real
 
 Array = NDArray[Any]
 BLOCK_ELEMENTS = 128 * 1024  # several passes are made over so many, which a core's cache holds
+_NEAR = 60.0  # e^z and its sums are normal float32
+MOST_THREADS = 4
+ELEMENTS_PER_THREAD = 1024 * 1024  # for fewer, to begin another one costs more
 
 
 class Exponentials:
-    """e^(z - largest) of the logits of a call: what of its gradient needs no answer.
+    """e^(z - shift) of the logits of a call: what of its gradient needs no answer.
+
+    The shift is an item's largest logit, or 0 where e^z is no farther from 1 than float32 likes.
 
     They are made when they are first wanted, in the memory that the gradient will be in.
     """
@@ -30,7 +38,7 @@ class Exponentials:
             self._made = (logits, *_exponentials(logits))
 
     def take(self) -> tuple[Array, Array, Array]:
-        """Logits, exponentials and largest logits, classes on axis 1; they are made but once."""
+        """Logits, exponentials and shifts, classes on axis 1; they are made but once."""
         self.make()
         assert self._made is not None
         made, self._made = self._made, None
@@ -53,19 +61,22 @@ def rebuild(
     u = w t: t is one-hot at the labels or the target probabilities, `smoothing` of it spread over
     the possible classes; w are the class weights. Float64 logits give float64, others float32.
     """
-    logits, gradient, most = exponentials.take()
+    logits, gradient, shift = exponentials.take()
     targets = exponentials.targets(recipe, logits, factor)
-    with np.errstate(over="ignore", invalid="ignore"):  # in items that are masked at the end
-        left = np.exp(most.astype(np.float64) - log_sum_exp[:, None]).astype(gradient.dtype)
+    with np.errstate(over="ignore", invalid="ignore"):  # in items that are masked in the end
+        left = np.exp(shift.astype(np.float64) - log_sum_exp[:, None]).astype(gradient.dtype)
         scale = factor[:, None].astype(gradient.dtype)
+
+    def pull(rows: slice) -> None:
+        of_rows = targets.of_rows(rows)
         if targets.are_hard:
-            _pull_to_labels(gradient, left, scale, targets)
+            _pull_to_labels(gradient[rows], left[rows], scale[rows], of_rows)
         else:
-            for part in _blocks(logits):
-                of_part = targets.of_rows(part)
-                _pull(gradient[part], left[part], scale[part], logits[part], of_part)
-        if not factor.all():
-            np.copyto(gradient, 0, where=(factor == 0)[:, None])
+            _pull(gradient[rows], left[rows], scale[rows], logits[rows], of_rows)
+        if not factor[rows].all():
+            np.copyto(gradient[rows], 0, where=(factor[rows] == 0)[:, None])
+
+    _by_blocks(pull, logits, 4 * BLOCK_ELEMENTS if targets.are_hard else BLOCK_ELEMENTS)
     return exponentials.as_sent(gradient)
 
 
@@ -115,21 +126,44 @@ def _targets_of(
     return _Targets(recipe["smoothing"], labels, shares, weights)
 
 
-def _blocks(logits: Array) -> Iterator[slice]:
-    step = max(1, BLOCK_ELEMENTS * len(logits) // max(1, logits.size))
-    for start in range(0, len(logits), step):
-        yield slice(start, start + step)
+def _by_blocks(work: Callable[[slice], None], logits: Array, block_elements: int) -> None:
+    """Work on all rows, in blocks, where they are many by several threads."""
+    step = max(1, block_elements * len(logits) // max(1, logits.size))
+    starts, taking = iter(range(0, len(logits), step)), Lock()
+
+    def run() -> None:
+        with np.errstate(over="ignore", invalid="ignore"):  # of what does not count, or is refused
+            while True:
+                with taking:  # one after another: other cores may have other things to do
+                    start = next(starts, None)
+                if start is None:
+                    return
+                work(slice(start, start + step))
+
+    threads = min(MOST_THREADS, os.cpu_count() or 1, logits.size // ELEMENTS_PER_THREAD)
+    with ThreadPoolExecutor(max(1, threads - 1)) as pool:  # begins no thread before one is needed
+        others = [pool.submit(run) for _ in range(threads - 1)]
+        run()
+        for each in others:
+            each.result()
 
 
 def _exponentials(logits: Array) -> tuple[Array, Array]:
-    """e^(z - largest), and the largest as (rows, 1, ...)."""
+    """e^(z - shift), and the shifts as (rows, 1, ...)."""
     found = np.empty(logits.shape, logits.dtype)
-    most = np.full((len(logits), 1, *logits.shape[2:]), -np.inf, logits.dtype)
-    with np.errstate(invalid="ignore"):  # of what the service refuses, or does not count
-        for part in _blocks(logits) if logits.size else ():
-            logits[part].max(1, keepdims=True, out=most[part])
-            np.exp(np.subtract(logits[part], most[part], out=found[part]), out=found[part])
-    return found, most
+    shift = np.zeros((len(logits), 1, *logits.shape[2:]), logits.dtype)
+
+    def work(rows: slice) -> None:
+        z, e = logits[rows], found[rows]
+        if z.min() >= -_NEAR and z.max() <= _NEAR:
+            np.exp(z, out=e)
+        else:
+            z.max(1, keepdims=True, out=shift[rows])
+            np.exp(np.subtract(z, shift[rows], out=e), out=e)
+
+    if logits.size:
+        _by_blocks(work, logits, BLOCK_ELEMENTS)
+    return found, shift
 
 
 def _pull_to_labels(e: Array, left: Array, scale: Array, targets: _Targets) -> None:
