@@ -77,6 +77,25 @@ def test_what_is_wrong_is_still_found(case: Case) -> None:
         short.compute(call, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("name", "inputs", "beside"),
+    [
+        ("logit_adjustment", {"labels": torch.tensor([0, 2])}, "class_counts"),
+        ("binary_cross_entropy_with_logits", {"targets": torch.eye(2, 3)}, "pos_weight"),
+    ],
+)
+def test_constants_are_made_anew_where_what_they_are_made_of_changes(
+    name: str, inputs: dict[str, torch.Tensor], beside: str
+) -> None:
+    short = SmallCalls(CPU)
+    logits = torch.tensor([[2.0, 0.5, -1.25], [0.125, 1.5, 3.0]])
+    for weights in ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [5.0, 1.0, 1.0], [1.0, 2.0, 3.0]):
+        tensors = {"logits": logits, **inputs, beside: torch.tensor(weights)}
+        call = parse_call(name, Message(tensors, {}))
+        assert outcome(short.compute(call, 0.0)) == outcome(compute(call, CPU))
+        assert short.straight(call) is not None
+
+
 def test_what_is_large_or_has_no_kernel_is_left_to_the_lanes() -> None:
     short = SmallCalls(CPU)
     rows = MOST_ELEMENTS // 4 + 1

@@ -175,11 +175,12 @@ class HoldingProtocol(HttpToolsProtocol):
         room[:early] = cycle.body
         cycle.body = bytearray()
         hold(early)
+        if early == len(room):
+            return
         filling = Filling(self, room[early:], hold)
         self.flow.read_paused = True  # as it is when filling ends, which begins by reading on
         try:
-            if early < len(room):
-                await filling.fill(self.transport)
+            await filling.fill(self.transport)
         except BaseException:
             if not cycle.disconnected:
                 self._catch_up(filling.filled)

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lossd.engine.fused import narrowed, outer_of, shape_of_items
 from lossd.engine.kernels import FINE, HasFormula, HasWork, Kernel
@@ -29,6 +28,9 @@ class Found(NamedTuple):
     gradients: dict[str, NDArray[np.float32]]
 
 
+Compute = Callable[[Given], Found | None]
+
+
 @dataclass(frozen=True, slots=True)
 class Straight:
     """What the calls of a plan have in common.
@@ -38,7 +40,7 @@ class Straight:
     - `count`: items of a call.
     """
 
-    compute: Callable[[Given], Found | None]
+    compute: Compute
     reduction: Reduction
     denominator: float
     count: int
@@ -79,15 +81,21 @@ def straight_of(kernel: Kernel, call: Call) -> Straight | None:
         return None
     denominator = float(weights) * per_row * rows
     outer = outer_of(call, rows, None, 1.0 / denominator if call.reduction == "mean" else 1.0)
-    compute = None
     if isinstance(kernel, HasWork) and per_row == 1 and options.class_axis == 1:
-        compute = _by_work(kernel.work(call), call, outer)
-    elif isinstance(kernel, HasFormula):
-        compute = _by_formula(kernel.formula(call), call, outer)
-    if compute is None:
+        work = kernel.work(call)
+        taken, compute = {*work.inputs, work.labels}, _by_work(work, call, outer)
+        if any([call.inputs[key].ndim != 2 for key in work.inputs if key in call.inputs]):
+            return None
+    elif isinstance(kernel, HasFormula) and call.item_shape != ():
+        formula = kernel.formula(call)
+        taken, compute = {formula.first, formula.second}, _by_formula(formula, call, outer)
+    else:
         return None
+    if not taken.issuperset(call.wrt):
+        return None
+    beside = {key: x.numpy().tobytes() for key, x in call.inputs.items() if key not in taken}
     return Straight(
-        compute,
+        _only_beside(beside, compute) if beside else compute,
         call.reduction,
         denominator,
         rows * per_row,
@@ -96,12 +104,19 @@ def straight_of(kernel: Kernel, call: Call) -> Straight | None:
     )
 
 
-def _by_work(
-    work: Work, call: Call, outer: NDArray[np.float32]
-) -> Callable[[Given], Found | None] | None:
-    floats = [x for x in call.inputs.values() if x.is_floating_point()]
-    if not call.inputs.keys() <= {*work.inputs, work.labels} or not all(map(_is_matrix, floats)):
-        return None
+def _only_beside(beside: Mapping[str, bytes], compute: Compute) -> Compute:
+    """Of calls whose other inputs, say weights of classes, are what constants were made of."""
+
+    def compute_so(given: Given) -> Found | None:
+        for key, text in beside.items():
+            if given[key].tobytes() != text:
+                return None
+        return compute(given)
+
+    return compute_so
+
+
+def _by_work(work: Work, call: Call, outer: NDArray[np.float32]) -> Compute:
     tail = (NOBODY_ASKED, NOBODY_ASKED) if work.has_recipe else ()
     wants_rows, wrt, flat = "rows" in call.options.outputs, call.wrt, outer.reshape(-1)
     shape, rows = call.item_shape, math.prod(call.item_shape)
@@ -120,16 +135,8 @@ def _by_work(
     return compute
 
 
-def _is_matrix(x: Tensor) -> bool:
-    return x.ndim == 2
-
-
-def _by_formula(
-    formula: Formula, call: Call, outer: NDArray[np.float32]
-) -> Callable[[Given], Found | None] | None:
+def _by_formula(formula: Formula, call: Call, outer: NDArray[np.float32]) -> Compute:
     first, second = formula.first, formula.second
-    if call.inputs.keys() != {first, second} or call.item_shape == ():
-        return None
     rows, per_row = shape_of_items(call)
     wants_rows, wrt = "rows" in call.options.outputs, call.wrt
     shape, bind = call.item_shape, formula.prepare(per_row, outer).bind

@@ -115,11 +115,13 @@ def all_finite(z: Any) -> Any:
 
 
 @called()
-def largest_or_nan(z: Any) -> Any:
-    """The largest of a row; NaN if any is."""
+def largest_or_nan(z: Any, zeros: Any) -> Any:
+    """The largest of a row; NaN if any is. Writes zeros meanwhile, unless they are empty."""
     most, nans = lanes_of(LOWEST), lanes_of(ZERO)
     for j in range(0, z.size, 16):
         x = load(z, j, LOWEST)
         most = larger(most, x)
         nans = where(x != x, lanes_of(ONE), nans)
+        if zeros.size:
+            store(zeros, j, lanes_of(ZERO))
     return np.float32(np.nan) if any_of(nans == lanes_of(ONE)) else largest_of(most)

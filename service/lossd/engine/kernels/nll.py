@@ -59,10 +59,8 @@ def _picked(
         ignored = may_ignore and label == ignore_index
         if not ignored and not 0 <= label < classes:
             return SUSPECT
-        if not LOWEST < largest_or_nan(z) <= ZERO:
+        if not LOWEST < largest_or_nan(z, gradient[i] if gradient.size else z[:0]) <= ZERO:
             return SUSPECT
-        if gradient.size:
-            gradient[i] = ZERO
         values[i] = 0.0
         weight = np.float64(weights[label]) if weights.size and not ignored else 1.0
         if not ignored and weight != 0.0:
