@@ -75,6 +75,19 @@ def test_a_connection_serves_many_requests() -> None:
         assert [post(client).text for _ in range(3)] == ["ok"] * 3
 
 
+def test_what_may_be_done_meanwhile_is_done_before_the_answer_is_there() -> None:
+    done = threading.Event()
+
+    def answer_when_done(sock: socket.socket) -> None:
+        read_request(sock)
+        assert done.wait(20)
+        sock.sendall(OK)
+
+    with talking_to(answer_when_done) as client:
+        answer = client.post("/", extensions={"meanwhile": done.set})
+        assert answer.text == "ok"
+
+
 def test_a_kept_connection_that_died_is_replaced() -> None:
     def wait_for_another(sock: socket.socket) -> None:
         answering(OK)(sock)
