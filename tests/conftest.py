@@ -22,12 +22,16 @@ if not torch.cuda.is_available():
 
 
 @contextlib.contextmanager
-def running(settings: Settings, app: FastAPI | None = None) -> Iterator[str]:
+def running(
+    settings: Settings, app: FastAPI | None = None, *, timeout_keep_alive: int = 5
+) -> Iterator[str]:
     """Serve an app, made from the settings if not given, until the block ends; yields its URL."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     app = app or create_app(settings)
-    server = uvicorn.Server(config_of(app, settings.model_copy(update={"log_level": "warning"})))
+    config = config_of(app, settings.model_copy(update={"log_level": "warning"}))
+    config.timeout_keep_alive = timeout_keep_alive
+    server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"

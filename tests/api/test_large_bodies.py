@@ -1,17 +1,25 @@
 """Large bodies are read from the connection to where they are used, past the server's parser."""
 
+import asyncio
+import contextlib
+import gc
 import socket
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 import pytest
+import uvloop
 from numpy.typing import NDArray
 
 from conftest import running
+from lossd.app import create_app
+from lossd.cli.filling import Filling
 from lossd.settings import Settings
 from lossd_client._calls import compute_request
 from lossd_client._wire import decode, pack_all
@@ -87,6 +95,53 @@ def test_what_follows_a_large_body_at_once_is_the_next_request(url: str) -> None
         for seed in range(2):
             assert is_that_of(numbers(seed), caller.answer())
             assert caller.answer()[0] == 200
+
+
+def test_a_large_body_may_take_longer_than_a_connection_is_kept_idle() -> None:
+    app = create_app(Settings(threads=1))
+    text = large(numbers(0))
+    with running(Settings(threads=1), app, timeout_keep_alive=1) as url, connected(url) as caller:
+        for _ in range(3):  # from some call on, it is answered at once
+            caller.send(SMALL)
+            assert caller.answer()[0] == 200
+        cut = text.index(b"\r\n\r\n") + 1004
+        caller.send(SMALL + text[:cut])  # what is answered at once begins to count idle seconds
+        assert caller.answer()[0] == 200
+        time.sleep(2)
+        caller.send(text[cut:])
+        assert is_that_of(numbers(0), caller.answer())
+
+
+def test_a_body_that_ended_early_holds_no_memory() -> None:
+    async def fill(fails: bool) -> weakref.ref[Any]:
+        room = np.empty(100, np.uint8)
+        gone = weakref.ref(room)
+        ours, theirs = socket.socketpair()
+        loop = asyncio.get_running_loop()
+        transport, owner = await loop.create_connection(asyncio.Protocol, sock=ours)
+        transport.pause_reading()
+
+        def hold(count: int) -> None:
+            if fails:
+                raise ValueError
+
+        filling = Filling(owner, room.data, hold)
+        del room
+        theirs.sendall(bytes(100))
+        with contextlib.suppress(ValueError):
+            await filling.fill(transport)
+        assert transport.get_protocol() is owner
+        assert gone() is None  # though something still looks at the filling
+        theirs.close()
+        transport.close()
+        return gone
+
+    gc.disable()
+    try:
+        for fails in (False, True):
+            assert uvloop.run(fill(fails))() is None
+    finally:
+        gc.enable()
 
 
 def test_callers_who_leave_within_a_large_body_leave_nothing_behind() -> None:

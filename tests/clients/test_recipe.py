@@ -1,11 +1,14 @@
 """Gradients that the SDK makes of a recipe, before and after the answer is there."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from lossd_client import Client, _recipe
 from lossd_client._recipe import Exponentials, rebuild
+from lossd_client.errors import BadRequest
 
 HARD = {"weights": "", "targets": "labels", "smoothing": 0.0}
 SOFT = {**HARD, "smoothing": 0.1}
@@ -64,10 +67,29 @@ def test_the_number_of_threads_shows_in_no_bit(
 def test_exponentials_are_made_once_whoever_wants_them_first() -> None:
     logits, labels = problem(1.0)
     first, second = (Exponentials({"logits": logits, "labels": labels}, None) for _ in range(2))
-    first.make()
-    first.make()
+    first.make_ahead()
+    first.make_ahead()
     results = [rebuild(each, HARD, *told(logits)) for each in (first, second)]
     assert results[0].tobytes() == results[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "class_axis"),
+    [
+        (np.ones((2, 3)), [0, 1], 7),
+        (np.ones(3), [0], None),
+        (np.float32(1), 0, None),
+        ([], [], None),
+        ({"a": np.ones((2, 3))}, [0, 1], None),
+    ],
+    ids=["axis", "vector", "number", "nothing", "group"],
+)
+def test_what_is_wrong_is_said_by_the_service(
+    url: str, logits: Any, labels: Any, class_axis: int | None
+) -> None:
+    with Client(url) as client, pytest.raises(BadRequest):
+        client.compute("cross_entropy", logits=logits, labels=labels, class_axis=class_axis,
+                       gradient_form="recipe")  # fmt: skip
 
 
 def test_a_call_that_failed_may_be_made_again(url: str) -> None:

@@ -96,6 +96,17 @@ def test_constants_are_made_anew_where_what_they_are_made_of_changes(
         assert short.straight(call) is not None
 
 
+def test_constants_are_not_the_memory_of_the_call_that_they_were_first_made_of() -> None:
+    short, alpha = SmallCalls(CPU), torch.tensor([1.0, 2.0, 3.0])
+    tensors = {"logits": torch.tensor([[2.0, 0.5, -1.25]]), "labels": torch.tensor([2])}
+    for name, key in (("focal", "alpha"), ("multi_margin", "class_weights")):
+        weights = alpha.clone()
+        short.compute(parse_call(name, Message({**tensors, key: weights}, {})), 0.0)
+        weights.copy_(torch.tensor([7.0, 0.1, 50.0]))
+        call = parse_call(name, Message({**tensors, key: alpha}, {}))
+        assert outcome(short.compute(call, 0.0)) == outcome(compute(call, CPU))
+
+
 def test_what_is_large_or_has_no_kernel_is_left_to_the_lanes() -> None:
     short = SmallCalls(CPU)
     rows = MOST_ELEMENTS // 4 + 1

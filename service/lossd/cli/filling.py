@@ -27,7 +27,7 @@ class Filling(asyncio.BufferedProtocol):
         self.filled = 0
 
     async def fill(self, transport: asyncio.Transport) -> None:
-        """Fill the room; the owner is the connection's protocol again, whatever happens.
+        """Fill the room; then the owner is the connection's protocol again, if it is not lost.
 
         Raises `ClientDisconnect`, and what `hold` raises.
         """
@@ -38,6 +38,9 @@ class Filling(asyncio.BufferedProtocol):
             await self._is_over
         finally:
             self._leave()
+            # uvloop goes on holding this, and an error its frames: let the memory go.
+            self._room, self._hold = memoryview(b""), _hold_nothing
+            del self._is_over
 
     def _leave(self) -> None:
         if self._transport is not None:
@@ -86,3 +89,7 @@ class Filling(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """As the owner."""
         self._owner.resume_writing()
+
+
+def _hold_nothing(nbytes: int) -> None:
+    pass

@@ -171,6 +171,7 @@ class HoldingProtocol(HttpToolsProtocol):
         cycle, parser = self.cycle, self.parser
         if cycle.disconnected or parser is None:
             raise ClientDisconnect
+        self._unset_keepalive_if_required()  # of an answer before this request, in one packet
         early = len(cycle.body)
         room[:early] = cycle.body
         cycle.body = bytearray()
@@ -178,7 +179,7 @@ class HoldingProtocol(HttpToolsProtocol):
         if early == len(room):
             return
         filling = Filling(self, room[early:], hold)
-        self.flow.read_paused = True  # as it is when filling ends, which begins by reading on
+        self.flow.read_paused = True  # filling reads on by itself, and ends with a pause
         try:
             await filling.fill(self.transport)
         except BaseException:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +36,7 @@ class Straight:
     """What the calls of a plan have in common.
 
     - `compute`: takes contiguous arrays, those of `floats` as float32; None where something in
-      these numbers may have to be refused.
+      these numbers may have to be refused, or what constants were made of has changed.
     - `count`: items of a call.
     """
 
@@ -67,6 +67,8 @@ class Straight:
 
 def straight_of(kernel: Kernel, call: Call) -> Straight | None:
     """None where a call's numbers decide more than the arguments, or its arrays are not plain."""
+    # Constants are views of weights, and the memory of a request is its sender's.
+    call = replace(call, inputs={key: x.clone() for key, x in call.inputs.items()})
     options, (rows, per_row) = call.options, shape_of_items(call)
     weights = kernel.weigh(call)
     plain = (

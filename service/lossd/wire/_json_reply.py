@@ -55,7 +55,7 @@ def write_small(
     """
     answer = dict(fields)
     if rows is not None:
-        answer["rows"] = rows
+        answer["rows"] = rows if rows.ndim else rows[()]
     if gradients:
         answer["gradients"] = gradients
     text = orjson.dumps(answer, option=_NUMPY)

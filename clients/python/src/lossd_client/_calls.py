@@ -114,7 +114,7 @@ def compute_request(
     body = encode(packed, fields)
     length = sum(len(part) for part in body)
     headers = {"content-type": MEDIA_TYPE, "accept": MEDIA_TYPE, "content-length": str(length)}
-    meanwhile = None if sent.exponentials is None else sent.exponentials.make
+    meanwhile = None if sent.exponentials is None else sent.exponentials.make_ahead
     return Request("POST", f"/v1/losses/{loss}", body, headers, meanwhile=meanwhile)
 
 

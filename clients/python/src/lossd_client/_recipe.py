@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -14,7 +15,7 @@ from lossd_client._arrays import ArrayLike, as_real
 
 Array = NDArray[Any]
 BLOCK_ELEMENTS = 128 * 1024  # several passes are made over so many, which a core's cache holds
-_NEAR = 60.0  # e^z and its sums are normal float32
+_NEAR = 30.0  # e^z, its sums, and these times what an item counts are normal float32
 MOST_THREADS = 4
 ELEMENTS_PER_THREAD = 1024 * 1024  # for fewer, to begin another one costs more
 
@@ -22,7 +23,7 @@ ELEMENTS_PER_THREAD = 1024 * 1024  # for fewer, to begin another one costs more
 class Exponentials:
     """e^(z - shift) of the logits of a call: what of its gradient needs no answer.
 
-    The shift is an item's largest logit, or 0 where e^z is no farther from 1 than float32 likes.
+    The shift is an item's largest logit, or 0 where those of many items are all near 0.
 
     They are made when they are first wanted, in the memory that the gradient will be in.
     """
@@ -31,18 +32,20 @@ class Exponentials:
         self.inputs, self._axis = inputs, 1 if class_axis is None else class_axis
         self._made: tuple[Array, Array, Array] | None = None
 
-    def make(self) -> None:
-        """Make them now, if nobody has."""
+    def make_ahead(self) -> None:
+        """Make them now, if nobody has; of logits of a wrong shape the service says what it is."""
         if self._made is None:
-            logits = np.moveaxis(_floats(self.inputs), self._axis, 1)
-            self._made = (logits, *_exponentials(logits))
+            with suppress(TypeError, ValueError):
+                self._made = self._make()
 
     def take(self) -> tuple[Array, Array, Array]:
-        """Logits, exponentials and shifts, classes on axis 1; they are made but once."""
-        self.make()
-        assert self._made is not None
-        made, self._made = self._made, None
+        """Logits, exponentials and shifts, classes on axis 1; another time they are made anew."""
+        made, self._made = self._made or self._make(), None
         return made
+
+    def _make(self) -> tuple[Array, Array, Array]:
+        logits = np.moveaxis(_floats(self.inputs), self._axis, 1)
+        return logits, *_exponentials(logits)
 
     def targets(self, recipe: Mapping[str, Any], logits: Array, factor: Array) -> "_Targets":
         """What the gradient pulls to."""

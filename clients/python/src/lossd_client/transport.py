@@ -34,8 +34,8 @@ class SocketTransport(httpx.BaseTransport):
     They are sent as they are. An answer is read whole, before `handle_request` returns, into one
     fresh and writable buffer: `response.extensions["body"]`, a memoryview, still encoded if the
     answer has a `Content-Encoding`. Reading the response in httpx's way works too, and copies.
-    `request.extensions["meanwhile"]`, if there is one, is called once the request is sent, before
-    its answer is waited for.
+    `request.extensions["meanwhile"]`, if there is one, is called when the request is sent, before
+    its answer is waited for; again if it is sent again. What it raises is raised as it is.
 
     httpx's timeouts hold for each pause: `connect`, `write`, `read`. There is no wait for a free
     connection, hence no `pool` timeout. A kept connection that turns out dead before any answer is

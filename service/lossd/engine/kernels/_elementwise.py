@@ -21,6 +21,7 @@ from lossd.engine.kernels._ranges import ALL, LARGEST, ONE, SIZE, exceed, more_o
 from lossd.engine.kernels._views import borrowed
 
 BLOCK = 2048  # elements that are converted and computed at once, in the nearest cache
+PIECE = 512  # elements that are added in float32 lanes before the sum goes on in float64
 SHORT = 16  # of rows with fewer elements a block has several
 SIGNS = 3  # beside the codes of `words_of`: int64 labels, of which -1 and 1 are good
 _ZERO = np.float32(0)
@@ -54,7 +55,7 @@ def _formula(x: Any, y: Any, c: Any, k0: Any, k1: Any, k2: Any, k3: Any) -> Any:
 
 
 def _chunk(places: Any, k: Any, factor: Any, found: Any, at: int, left: int) -> Any:
-    """Sixteen elements, or as many as are left; the sum of values, and the bits of both inputs."""
+    """Sixteen elements, or as many as are left: what was found, and what is found in them."""
     (a, b, c, v, g, h), (total, of_x, of_y, mask) = places, found
     x, y = load_at(a + at, left, _ZERO), load_at(b + at, left, _ZERO)
     value, slope = _formula(x, y, load_at(c + at, left, _ZERO), k[0], k[1], k[2], k[3])
@@ -89,13 +90,16 @@ def _rows(start: int, stop: int, scratch: Any, arguments: Any) -> int:
             first, count = i * per_row + column, min(BLOCK, rows * per_row - column)
             places = _open(arguments, scratch, column, first, count)
             seen = none, none, none, mask
-            for j in range(0, count - 15, 16):
-                seen = _chunk(places, k, factor, seen, 4 * j, 16)
+            for piece in range(0, count, PIECE):
+                for j in range(piece, min(piece + PIECE, count) - 15, 16):
+                    seen = _chunk(places, k, factor, seen, 4 * j, 16)
+                row_sum += sum_of(seen[0])
+                seen = none, seen[1], seen[2], mask
             if count % 16:
                 seen = _chunk(places, k, factor, seen, 4 * (count - count % 16), count % 16)
+                row_sum += sum_of(seen[0])
             if exceed(seen[1], np.uint32(LARGEST)) or exceed(seen[2], np.uint32(most)):
                 return SUSPECT
-            row_sum += sum_of(seen[0])
             found |= _close(arguments, scratch, places, i, rows, first, count)
         if is_short:
             _add(scratch[2], sums, values, i, rows, per_row)
