@@ -27,7 +27,7 @@ from lossd_client.result import Sent
 
 ROWS, COLUMNS = 201, 1001  # 0.8 MB, twice
 SMALL = b"POST /v1/losses/mse HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-SMALL_BODY = b'{"inputs": {"prediction": [3.0], "target": [1.0]}}'
+SMALL_BODY = b'{"inputs": {"prediction": [0.5], "target": [1.25]}}'
 SMALL += b"content-length: %d\r\n\r\n%b" % (len(SMALL_BODY), SMALL_BODY)
 
 
