@@ -4,7 +4,7 @@ import mpmath
 import numba
 import numpy as np
 
-from lossd.engine.kernels._lanes import load, store
+from lossd.engine.kernels._loads import load, store
 from lossd.engine.kernels._logarithm import log_of_normal, minus_log_of_rest
 from lossd.engine.kernels._logistic import log1p_of_unit, logistic
 

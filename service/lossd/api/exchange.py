@@ -15,8 +15,8 @@ Headers = list[tuple[bytes, bytes]]
 _SAFE_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 
-# An ASGI extension, whose "read" is a function that reads the rest of a body of known length to a
-# buffer of its length. It calls another one with the number of bytes whenever some have come.
+# An ASGI extension. Its "read" is a function of a buffer that is exactly as long as what is left of
+# a body, which it fills, and of another function, which it tells how many bytes have come.
 FILL = "lossd.fill"
 Fill = Callable[[memoryview, Callable[[int], None]], Awaitable[None]]
 

@@ -53,11 +53,12 @@ class SmallCalls:
 
     def _look_at(self, call: Call) -> tuple[bool, Straight | None]:
         kernel = pick_kernel(call, self._device) if call.elements <= MOST_ELEMENTS else None
+        if call.plan is None:
+            return kernel is not None, None
         found = (kernel is not None, None if kernel is None else straight_of(kernel, call))
-        if call.plan is not None:
-            if len(self._plans) >= _MOST_PLANS:
-                self._plans.clear()
-            self._plans[call.plan] = found
+        if len(self._plans) >= _MOST_PLANS:
+            self._plans.clear()
+        self._plans[call.plan] = found
         return found
 
 

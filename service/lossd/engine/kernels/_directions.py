@@ -7,7 +7,8 @@ import numpy as np
 
 from lossd.compiled import called, compiled
 from lossd.engine.kernels._job import FINE
-from lossd.engine.kernels._lanes import lanes_of, larger, largest_of, load, store, sum_of
+from lossd.engine.kernels._lanes import lanes_of, larger, largest_of, sum_of
+from lossd.engine.kernels._loads import load, store
 from lossd.engine.kernels._rows import PIECE, ZERO
 
 

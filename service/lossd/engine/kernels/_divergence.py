@@ -13,7 +13,8 @@ import numpy as np
 
 from lossd.compiled import called, compiled, inlined
 from lossd.engine.kernels._job import FINE, SUSPECT
-from lossd.engine.kernels._lanes import any_of, is_lane, lanes_of, load, store, sum_of, where
+from lossd.engine.kernels._lanes import any_of, is_lane, lanes_of, sum_of, where
+from lossd.engine.kernels._loads import load, store
 from lossd.engine.kernels._rows import (
     LOWEST,
     PIECE,

@@ -13,10 +13,10 @@ import numpy as np
 from numba import types
 
 from lossd.compiled import compiled, inlined
-from lossd.engine.kernels._addresses import address_of, load_at, store_at
 from lossd.engine.kernels._half import FLOAT32, read, write
 from lossd.engine.kernels._job import FINE, SUSPECT
-from lossd.engine.kernels._lanes import lanes_of, sum_of, within
+from lossd.engine.kernels._lanes import lanes_of, sum_of
+from lossd.engine.kernels._loads import address_of, load_at, store_at, within
 from lossd.engine.kernels._ranges import ALL, LARGEST, ONE, SIZE, exceed, more_of_bits
 from lossd.engine.kernels._views import borrowed
 
@@ -55,7 +55,10 @@ def _formula(x: Any, y: Any, c: Any, k0: Any, k1: Any, k2: Any, k3: Any) -> Any:
 
 
 def _chunk(places: Any, k: Any, factor: Any, found: Any, at: int, left: int) -> Any:
-    """Sixteen elements, or as many as are left: what was found, and what is found in them."""
+    """`found`, and what is found in sixteen elements, or as many as are left.
+
+    It is the sum of values, and the largest bits of both inputs, of which the mask counts.
+    """
     (a, b, c, v, g, h), (total, of_x, of_y, mask) = places, found
     x, y = load_at(a + at, left, _ZERO), load_at(b + at, left, _ZERO)
     value, slope = _formula(x, y, load_at(c + at, left, _ZERO), k[0], k[1], k[2], k[3])

@@ -41,7 +41,7 @@ class Formula:
     shares: bool = False
 
     def prepare(self, per_row: int, outer: NDArray[np.float32]) -> "Prepared":
-        """Of calls of some shape; `outer` as `Job` has it."""
+        """What calls of a shape have in common; `outer` as `Job` has it."""
         weights = _ALL_ALIKE if self.weights is None else self.weights
         width = outer.reshape(-1), outer.shape[1]
         return Prepared(self, per_row, (weights, self.shares, _four(self.constants), width))

@@ -1,8 +1,8 @@
-"""Rows of float32, float16 or bfloat16, read and written by one compiled kernel in float32.
+"""Rows of float16 or bfloat16, read and written by a compiled kernel in float32.
 
 Arrays come as 16-bit words with a code for what these are, so that a kernel has one signature for
-every mix of dtypes. float32 is not copied. Conversions are integer arithmetic: it is the same on
-every machine, and compiles to vector instructions where there are none for half precision.
+every mix of dtypes, float32 included. Conversions are integer arithmetic: it is the same on every
+machine, and compiles to vector instructions where there are none for half precision.
 """
 
 from typing import Any
@@ -108,33 +108,20 @@ def bfloat16_of_float32(typing: Any, x: Any) -> Any:
 
 
 @inlined()
-def read(words: Any, code: int, first: int, count: int, scratch: Any) -> Any:
-    """Elements `first` to `first + count` as float32: a view of them, or converted in `scratch`."""
-    if code == FLOAT32:
-        return words[2 * first : 2 * (first + count)].view(np.float32)
-    found, halves = scratch[:count], words[first : first + count]
+def read(words: Any, code: int, first: int, count: int, out: Any) -> None:
+    """Write halves `first` to `first + count` as float32."""
+    halves = words[first : first + count]
     if code == FLOAT16:
         for j in range(count):
-            found[j] = float32_of_float16(halves[j])
+            out[j] = float32_of_float16(halves[j])
     else:
         for j in range(count):
-            found[j] = float32_of_bfloat16(halves[j])
-    return found
-
-
-@inlined()
-def room(words: Any, code: int, first: int, count: int, scratch: Any) -> Any:
-    """Where to compute what `write` then puts into these elements: there, or in `scratch`."""
-    if code == FLOAT32:
-        return words[2 * first : 2 * (first + count)].view(np.float32)
-    return scratch[:count]
+            out[j] = float32_of_bfloat16(halves[j])
 
 
 @inlined()
 def write(found: Any, words: Any, code: int, first: int) -> int:
-    """Round what stands in a `room`, once; `OVERFLOW` if any half is infinite then, or NaN."""
-    if code == FLOAT32:
-        return FINE
+    """Round float32 to halves, from `first` on; `OVERFLOW` if any is infinite then, or NaN."""
     largest = np.uint16(0)
     halves = words[first : first + found.size]
     if code == FLOAT16:

@@ -13,7 +13,8 @@ import numpy as np
 from lossd.compiled import called, compiled
 from lossd.engine.kernels._exponential import exp_of_negative
 from lossd.engine.kernels._job import FINE, SUSPECT
-from lossd.engine.kernels._lanes import is_lane, lanes_of, load, store, sum_of, where
+from lossd.engine.kernels._lanes import is_lane, lanes_of, sum_of, where
+from lossd.engine.kernels._loads import load, store
 from lossd.engine.kernels._rows import LOWEST, ONE, PIECE, ZERO, largest, position
 
 # The columns of what is measured of a row; d is the distance from the largest logit, e = exp(-d).

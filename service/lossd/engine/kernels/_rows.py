@@ -7,18 +7,8 @@ import numpy as np
 
 from lossd.compiled import called, inlined
 from lossd.engine.kernels._exponential import exp_of_negative
-from lossd.engine.kernels._lanes import (
-    any_of,
-    is_lane,
-    lanes_of,
-    larger,
-    largest_of,
-    load,
-    prefetch,
-    store,
-    sum_of,
-    where,
-)
+from lossd.engine.kernels._lanes import any_of, is_lane, lanes_of, larger, largest_of, sum_of, where
+from lossd.engine.kernels._loads import load, prefetch, store
 
 PIECE = 512  # terms that are added in float32 lanes before the sum goes on in float64
 ZERO, ONE, LOWEST = np.float32(0), np.float32(1), np.float32(-np.inf)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from lossd.compiled import called, compiled, inlined
 from lossd.engine.kernels._blocks import NO_WEIGHTS
 from lossd.engine.kernels._job import FINE, SUSPECT
-from lossd.engine.kernels._lanes import is_lane, lanes_of, load, store, sum_of, where
+from lossd.engine.kernels._lanes import is_lane, lanes_of, sum_of, where
+from lossd.engine.kernels._loads import load, store
 from lossd.engine.kernels._rows import (
     LOWEST,
     ONE,

@@ -9,7 +9,8 @@ from numba.extending import intrinsic
 from torch import Tensor
 
 from lossd.compiled import compiled
-from lossd.engine.kernels._lanes import WIDTH, element
+from lossd.engine.kernels._lanes import WIDTH
+from lossd.engine.kernels._loads import element
 
 _I32 = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), WIDTH)

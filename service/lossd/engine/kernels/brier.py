@@ -10,7 +10,8 @@ from lossd.compiled import called, compiled, inlined
 from lossd.engine.kernels import _weights
 from lossd.engine.kernels._blocks import Work, binder
 from lossd.engine.kernels._job import FINE, SUSPECT
-from lossd.engine.kernels._lanes import is_lane, lanes_of, load, store, sum_of, where
+from lossd.engine.kernels._lanes import is_lane, lanes_of, sum_of, where
+from lossd.engine.kernels._loads import load, store
 from lossd.engine.kernels._rows import (
     ONE,
     PIECE,

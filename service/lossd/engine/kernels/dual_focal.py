@@ -9,7 +9,8 @@ from lossd.compiled import called, compiled, inlined
 from lossd.engine.kernels import _weights
 from lossd.engine.kernels._blocks import Work, binder
 from lossd.engine.kernels._job import FINE, SUSPECT
-from lossd.engine.kernels._lanes import lanes_of, larger, largest_of, load, where
+from lossd.engine.kernels._lanes import lanes_of, larger, largest_of, where
+from lossd.engine.kernels._loads import load
 from lossd.engine.kernels._rows import (
     LOWEST,
     ZERO,

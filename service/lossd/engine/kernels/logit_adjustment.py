@@ -17,17 +17,8 @@ from lossd.engine.kernels import _weights
 from lossd.engine.kernels._blocks import Work, binder
 from lossd.engine.kernels._exponential import exp_of_negative
 from lossd.engine.kernels._job import FINE, SUSPECT
-from lossd.engine.kernels._lanes import (
-    any_of,
-    is_lane,
-    lanes_of,
-    larger,
-    largest_of,
-    load,
-    store,
-    sum_of,
-    where,
-)
+from lossd.engine.kernels._lanes import any_of, is_lane, lanes_of, larger, largest_of, sum_of, where
+from lossd.engine.kernels._loads import load, store
 from lossd.engine.kernels._rows import (
     LOWEST,
     PIECE,

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from lossd.compiled import called, compiled
 from lossd.engine.kernels._blocks import Work, binder_of_whole
 from lossd.engine.kernels._job import FINE, SUSPECT
-from lossd.engine.kernels._lanes import is_lane, lanes_of, load, store, sum_of, where
+from lossd.engine.kernels._lanes import is_lane, lanes_of, sum_of, where
+from lossd.engine.kernels._loads import load, store
 from lossd.engine.kernels._rows import PIECE, ZERO, all_finite, exp_and_sum, largest, position
 from lossd.schema import Call
 

@@ -10,16 +10,8 @@ from lossd.compiled import called, compiled
 from lossd.engine.kernels import _weights
 from lossd.engine.kernels._blocks import Work, binder
 from lossd.engine.kernels._job import FINE, SUSPECT
-from lossd.engine.kernels._lanes import (
-    is_lane,
-    lanes_of,
-    larger,
-    load,
-    plus_float64,
-    store,
-    sum_of,
-    where,
-)
+from lossd.engine.kernels._lanes import is_lane, lanes_of, larger, plus_float64, sum_of, where
+from lossd.engine.kernels._loads import load, store
 from lossd.engine.kernels._rows import ONE, PIECE, ZERO, all_finite
 from lossd.schema import Call
 
